@@ -1,0 +1,27 @@
+"""Nodes and how they are walked; no operation in particular."""
+
+from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
+from tinygraph.graph.provenance import Origin, origin_scope
+from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
+from tinygraph.graph.walk import ancestors, apply_node, graph_inputs, replace, toposort
+
+__all__ = [
+    "STATE_LOCK",
+    "Apply",
+    "Constant",
+    "Op",
+    "Origin",
+    "SharedVariable",
+    "Variable",
+    "ancestors",
+    "apply_node",
+    "as_variable",
+    "describe",
+    "graph_inputs",
+    "infer",
+    "origin_scope",
+    "replace",
+    "shared",
+    "static_value",
+    "toposort",
+]

@@ -1,0 +1,384 @@
+"""Variables, Apply nodes and the protocol of operations."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygraph import arrays
+from tinygraph.config import config
+from tinygraph.errors import DtypeError, NullTypeGradError, Operand, TinygraphError
+from tinygraph.graph.provenance import Origin, capture
+from tinygraph.types import Abstract, Static, TensorType, is_discrete
+
+__all__ = ["Apply", "Constant", "Op", "Variable", "as_variable", "describe", "infer"]
+
+#: The longest integer vector whose value is followed at build time: shapes and permutations are this short.
+_STATIC_LIMIT = 64
+
+
+class Scratchpad:
+    """A free place for a user's own attributes, as in Theano: ``x.tag.test_value = …``."""
+
+
+class Variable:
+    """A symbolic value: what a user declares, or one output of an Apply node.
+
+    Variables are compared by identity. Users meet the subclass ``TensorVariable``, which adds operators and methods.
+
+    Attributes
+    ----------
+    type
+        Its ``TensorType``.
+    owner, index
+        The Apply node that computes it and which of that node's outputs it is; None and 0 for a leaf.
+    name
+        A name for messages and pictures, or None.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_origin", "abstract", "index", "name", "owner")
+
+    def __init__(
+        self,
+        type: TensorType | Abstract,
+        owner: Apply | None = None,
+        index: int = 0,
+        name: str | None = None,
+    ) -> None:
+        self.abstract = type if isinstance(type, Abstract) else Abstract(type)
+        self.owner = owner
+        self.index = index
+        self.name = name
+        self._origin = capture() if owner is None else None
+
+    @property
+    def type(self) -> TensorType:
+        return self.abstract.type
+
+    @property
+    def dtype(self) -> str:
+        return self.abstract.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, known for every variable."""
+        return len(self.abstract.type.shape)
+
+    @property
+    def broadcastable(self) -> tuple[bool, ...]:
+        return self.abstract.type.broadcastable
+
+    @property
+    def origin(self) -> Origin:
+        """Where the user made it."""
+        if self.owner is not None:
+            return self.owner.origin
+        assert self._origin is not None
+        return self._origin
+
+    @property
+    def tag(self) -> Any:
+        """A place for attributes of one's own; the library never reads it."""
+        return self.__dict__.setdefault("tag", Scratchpad())
+
+    def clone(self) -> Any:
+        """A new leaf variable of the same type and name."""
+        return self.type(self.name)
+
+    def __copy__(self) -> Any:
+        return self.clone()
+
+    def __str__(self) -> str:
+        if self.name is not None:
+            return self.name
+        if self.owner is not None:
+            index = f".{self.index}" if len(self.owner.outputs) > 1 else ""
+            return f"{self.owner.op.name}{index}"
+        return f"<{self.type}>"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Constant(Variable):
+    """A value fixed when the graph is built.
+
+    Parameters
+    ----------
+    type
+        Its type; the data are converted to its dtype.
+    data
+        The value; it is copied and cannot be written to.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, type: TensorType | None, data: Any, name: str | None = None) -> None:
+        array = np.array(arrays.to_numpy(data), dtype=None if type is None else type.dtype)
+        array.flags.writeable = False
+        # Its own extents are known, whatever a type that was given says of them.
+        super().__init__(Abstract(TensorType(array.dtype.name, array.shape), static_value(array)), name=name)
+        self.data = array
+
+    @property
+    def value(self) -> np.ndarray[Any, Any]:
+        """The data, as Theano's constants call it."""
+        return self.data
+
+    def clone(self) -> Any:
+        return self
+
+    def equals(self, other: object) -> bool:
+        """True for a constant of the same type and bits."""
+        return isinstance(other, Constant) and self.signature() == other.signature()
+
+    def signature(self) -> tuple[str, tuple[int, ...], bytes]:
+        """What two constants that may be merged have in common: dtype, shape and bytes."""
+        return self.data.dtype.name, self.data.shape, self.data.tobytes()
+
+    def __str__(self) -> str:
+        if self.name is not None:
+            return self.name
+        if self.data.ndim == 0:
+            return str(self.data)
+        text = np.array2string(self.data, threshold=6, edgeitems=2, separator=", ")
+        return text if len(text) <= 40 and "\n" not in text else f"<constant {self.type}>"
+
+
+class Apply:
+    """One operation applied to inputs; its outputs are new variables."""
+
+    __slots__ = ("__weakref__", "inputs", "op", "origin", "outputs")
+
+    def __init__(self, op: Op, inputs: Sequence[Variable]) -> None:
+        self.op = op
+        self.inputs = tuple(inputs)
+        self.origin = capture()
+        try:
+            abstracts = infer(op, [v.abstract for v in self.inputs])
+            if config.forbid_dtype:
+                _check_forbidden(abstracts, self.inputs)
+        except TinygraphError as err:
+            describe(err, self)
+            raise
+        self.outputs: tuple[Any, ...] = tuple(
+            a.type.variable_class(a, self, i) for i, a in enumerate(abstracts)
+        )
+
+    @property
+    def out(self) -> Any:
+        """The only output."""
+        (out,) = self.outputs
+        return out
+
+    def __repr__(self) -> str:
+        return f"{self.op.name}({', '.join(map(str, self.inputs))})"
+
+
+class Op:
+    """An operation: how types follow from types, values from values, and gradients from gradients.
+
+    Subclasses are frozen dataclasses: their declared fields give equality, hash and text, so equal operations on the
+    same inputs are merged. An operation knows no array library; ``compute`` is handed one.
+
+    Class attributes
+    ----------------
+    view
+        The first output may share memory with the first input.
+    structural
+        Values are only moved, repeated or added up, so ``vjp`` also carries a mask of bools back to the inputs (there
+        "added" means "or").
+
+    Example
+    -------
+    >>> from dataclasses import dataclass
+    >>> import tinygraph as tg, tinygraph.tensor as T
+    >>> @dataclass(frozen=True)
+    ... class Cube(tg.Op):
+    ...     def infer(self, x):
+    ...         return x.type
+    ...     def compute(self, xp, x):
+    ...         return x * x * x
+    ...     def vjp(self, inputs, outputs, cotangents):
+    ...         return [3 * inputs[0] ** 2 * cotangents[0]]
+    >>> x = T.dscalar("x")
+    >>> float(tg.grad(Cube()(x), x).eval({x: 2.0}))
+    12.0
+    """
+
+    view: ClassVar[bool] = False
+    structural: ClassVar[bool] = False
+    host: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        """The operation in a reader's words, for messages and pictures."""
+        return type(self).__name__.lower()
+
+    def infer(self, *inputs: Abstract) -> Any:
+        """The type of the output, or a sequence of types for several outputs.
+
+        Parameters
+        ----------
+        inputs
+            What is known of each input: ``.type``, ``.dtype``, ``.shape`` (with None for unknown extents), ``.ndim``,
+            and ``.value`` for small integer tensors that are already known. An ``Abstract`` may be returned instead of
+            a type where more is known of the output's value.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            If the inputs do not fit; operands and source lines are added by the caller.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.infer")
+
+    def is_identity(self, *inputs: Abstract) -> bool:
+        """True when, for inputs of these types, the first output is the first input as it is."""
+        return False
+
+    def compute(self, xp: Any, *inputs: Any) -> Any:
+        """The output array, or a tuple of arrays for several outputs; inputs must not be written to.
+
+        Parameters
+        ----------
+        xp
+            The array module: ``numpy`` or ``cupy``, plus ``xp.special`` and ``xp.scatter_add``.
+        inputs
+            Arrays (or NumPy scalars) of the dtypes that ``infer`` saw.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.compute")
+
+    def vjp(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
+    ) -> Sequence[Any]:
+        """The vector-Jacobian product, written symbolically.
+
+        Parameters
+        ----------
+        inputs, outputs
+            The node's variables.
+        cotangents
+            One variable for each output, of its type, or None where nothing depends on that output.
+
+        Returns
+        -------
+        list
+            For each input a variable of that input's type, None where it has no influence that could be
+            differentiated, or a function without arguments that makes the variable if it turns out to be needed.
+        """
+        raise NullTypeGradError(
+            f"the gradient of {self.name} is not defined",
+            hint="give the operation a vjp method, or stop the gradient there with disconnected_grad",
+        )
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """The Apply node of this operation on these inputs; numbers and arrays become constants."""
+        return Apply(self, [as_variable(x) for x in inputs])
+
+    def __call__(self, *inputs: Any, name: str | None = None) -> Any:
+        """Apply the operation: one variable, or a list where it has several outputs."""
+        outputs = self.make_node(*inputs).outputs
+        if len(outputs) == 1:
+            outputs[0].name = name
+            return outputs[0]
+        return list(outputs)
+
+    def __str__(self) -> str:
+        fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        inner = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields)
+        return f"{self.name}{{{inner}}}" if inner else self.name
+
+
+def as_variable(x: Any) -> Any:
+    """A variable as it is; a number or an array as a constant of its own dtype."""
+    if isinstance(x, Variable):
+        return x
+    array = np.asarray(arrays.to_numpy(x))
+    if array.dtype == object:
+        raise DtypeError(
+            f"cannot make a tensor of {x!r}", expected="a variable, a number or an array", actual=type(x).__name__
+        )
+    if isinstance(x, float) and not isinstance(x, np.generic):
+        array = array.astype(config.floatX)
+    return TensorType.constant_class(None, array)
+
+
+def static_value(array: Any) -> Static:
+    """The value of a small integer array as ``Abstract`` keeps it, or None for any other array."""
+    if array.dtype.kind not in "iub" or array.ndim > 1 or array.size > _STATIC_LIMIT:
+        return None
+    return int(array) if array.ndim == 0 else tuple(int(n) for n in array)
+
+
+def infer(op: Op, inputs: Sequence[Abstract]) -> tuple[Abstract, ...]:
+    """What is known of an operation's outputs from what is known of its inputs.
+
+    The value of small integer tensors follows too: where all inputs are known, by computing it.
+    """
+    result = op.infer(*inputs)
+    if isinstance(result, (TensorType, Abstract)):
+        result = (result,)
+    outputs = tuple(r if isinstance(r, Abstract) else Abstract(r) for r in result)
+    if len(outputs) == 1 and outputs[0].value is None and _followable(outputs[0].type):
+        values = [_array(a) for a in inputs]
+        if all(v is not None for v in values):
+            with arrays.ignore_floating_point():
+                array = np.asarray(op.compute(arrays.get("numpy"), *values))
+            return (Abstract(outputs[0].type, static_value(array)),)
+    return outputs
+
+
+def _followable(type: TensorType) -> bool:
+    if len(type.shape) > 1 or not is_discrete(type.dtype):
+        return False
+    return not type.shape or (type.shape[0] is not None and type.shape[0] <= _STATIC_LIMIT)
+
+
+def _array(a: Abstract) -> np.ndarray[Any, Any] | None:
+    if a.value is None or (isinstance(a.value, tuple) and None in a.value):
+        return None
+    return np.array(a.value, dtype=a.dtype)
+
+
+def _check_forbidden(abstracts: Sequence[Abstract], inputs: Sequence[Variable]) -> None:
+    if any(a.dtype == config.forbid_dtype for a in abstracts):
+        raise DtypeError(
+            f"this produces {config.forbid_dtype}, which config.forbid_dtype excludes",
+            actual=", ".join(f"{v} is {v.dtype}" for v in inputs),
+            hint="cast the operand of that dtype, for instance with .astype(config.floatX)",
+        )
+
+
+def describe(err: TinygraphError, node: Apply, abstracts: Sequence[Abstract] | None = None) -> None:
+    """Add a node's operation, operands and source lines to an error.
+
+    ``abstracts`` gives what is known of the inputs where that is more than their static types.
+    """
+    known = abstracts if abstracts is not None else [v.abstract for v in node.inputs]
+    operands = [
+        Operand(_label(v, i), str(a.type), _source(v), v.origin.trace())
+        for i, (v, a) in enumerate(zip(node.inputs, known, strict=True))
+    ]
+    forward = node.origin.forward
+    err.locate(node.op.name, operands, node.origin.trace(), forward.trace() if forward is not None else ())
+
+
+def _label(variable: Variable, position: int) -> str:
+    if variable.name is not None:
+        return variable.name
+    return f"#{position}"
+
+
+def _source(variable: Variable) -> str:
+    if variable.owner is None:
+        kind = getattr(variable, "kind", "constant" if isinstance(variable, Constant) else "input")
+        return f"{kind} {variable}" if kind == "constant" and variable.ndim == 0 else kind
+    trace = variable.origin.trace()
+    made = f"result of {variable.owner.op.name}"
+    if trace:
+        made += f" at {trace[0].filename}:{trace[0].line}: {copy.copy(trace[0].text())}"
+    return made

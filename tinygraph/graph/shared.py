@@ -1,0 +1,194 @@
+"""Shared variables: the only state, changed only by updates and ``set_value``."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from tinygraph import arrays
+from tinygraph.config import config
+from tinygraph.errors import DtypeError, UpdateError
+from tinygraph.graph.node import Variable
+from tinygraph.types import TensorType, canonical_dtype, shape_text
+
+__all__ = ["STATE_LOCK", "SharedVariable", "shared"]
+
+#: Held while values are read together before a call and committed together after it, so that no function ever sees
+#: half of another's updates.
+STATE_LOCK = threading.Lock()
+
+
+class _Container:
+    """The place of a value; clones of a shared variable share it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class SharedVariable(Variable):
+    """A variable with a value that lives between calls.
+
+    Attributes
+    ----------
+    default_update
+        An expression that every function using the variable updates it with, unless it is given another update.
+    backend
+        Name of the array library that holds the value.
+    """
+
+    __slots__ = ("backend", "container", "default_update")
+
+    kind = "shared variable"
+
+    def __init__(self, type: TensorType, value: Any, backend: str, name: str | None = None) -> None:
+        super().__init__(type, name=name)
+        self.backend = backend
+        self.container = _Container(value)
+        self.default_update: Any = None
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """The current value.
+
+        Parameters
+        ----------
+        borrow
+            False gives a copy; True gives the array that is held now, which must not be written to.
+        return_internal_type
+            True gives a CuPy array where the value lives on a GPU; otherwise it is a NumPy array.
+        """
+        value = self.container.value
+        if not return_internal_type:
+            host = arrays.to_numpy(value)
+            return host if borrow or host is not value else host.copy()
+        return value if borrow else value.copy()
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the value; ``borrow=True`` keeps the given array itself where it already fits.
+
+        Raises
+        ------
+        UpdateError
+            If the value's number of dimensions, fixed extents or dtype do not fit; the old value stays.
+        """
+        value = self.checked(new_value, borrow)
+        with STATE_LOCK:
+            self.container.value = value
+
+    def checked(self, value: Any, borrow: bool) -> Any:
+        """The value as this variable would hold it."""
+        xp = arrays.get(self.backend)
+        array = xp.asarray(value)
+        if array.dtype.name != self.dtype and np.result_type(array.dtype, self.dtype) != np.dtype(self.dtype):
+            is_array = isinstance(value, (np.ndarray, np.generic))
+            converted = array.astype(self.dtype)
+            if is_array or not bool((converted == array).all()):
+                raise UpdateError(
+                    f"shared variable {self} cannot take this value without losing precision",
+                    expected=self.dtype,
+                    actual=array.dtype.name,
+                    hint=f"convert it first: value.astype({self.dtype!r})",
+                )
+        self.check_shape(array.shape)
+        array = xp.ascontiguousarray(array, dtype=self.dtype).reshape(array.shape)
+        may_alias = array is value or (isinstance(value, xp.ndarray) and xp.shares_memory(array, value))
+        return array.copy() if may_alias and not borrow else array
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise UpdateError unless a value of this shape fits the type."""
+        fixed = self.type.shape
+        if len(shape) != len(fixed) or any(n is not None and n != m for n, m in zip(fixed, shape, strict=True)):
+            raise UpdateError(
+                f"shared variable {self} cannot take a value of this shape",
+                expected=f"{self.ndim} dimensions, {shape_text(fixed)}",
+                actual=f"{len(shape)} dimensions, {shape_text(shape)}",
+            )
+
+    def zero(self, borrow: bool = False) -> None:
+        """Set every element to zero."""
+        self.set_value(np.zeros(self.container.value.shape, self.dtype), borrow=True)
+
+    def clone(self) -> Any:
+        """Another variable over the same value."""
+        other = type(self)(self.type, None, self.backend, self.name)
+        other.container = self.container
+        return other
+
+
+def shared(
+    value: Any,
+    name: str | None = None,
+    strict: bool = False,
+    allow_downcast: bool | None = None,
+    borrow: bool = False,
+    broadcastable: Any = None,
+    backend: str | None = None,
+    dtype: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """A variable whose value lives between calls and is changed by ``updates``.
+
+    Parameters
+    ----------
+    value
+        An array, a nested list or a number. Python floats take ``config.floatX``; everything else keeps its dtype.
+    name
+        For messages and pictures.
+    strict, allow_downcast
+        Accepted as in Theano; a value always fits the type that is made from it.
+    borrow
+        True keeps the given array itself; False (the default) copies it.
+    broadcastable
+        Pattern of bools; True fixes an extent at 1. By default no extent is fixed, so ``set_value`` may change them.
+    backend
+        ``"numpy"`` or ``"cupy"``; default ``config.backend``.
+    dtype
+        Convert the value to this dtype first.
+
+    Raises
+    ------
+    DtypeError
+        If the value is a symbolic variable or no array of numbers.
+
+    >>> import numpy as np, tinygraph as tg
+    >>> w = tg.shared(np.zeros((2, 3)), "w")
+    >>> w.get_value().shape, w.type
+    ((2, 3), TensorType('float64', (None, None)))
+    """
+    if kwargs:
+        raise TypeError(f"shared() got an unexpected argument {next(iter(kwargs))!r}")
+    if isinstance(value, Variable):
+        raise DtypeError(
+            "a shared variable starts from a value, not from a symbolic expression",
+            actual=f"the variable {value}",
+            hint="give shared() an array, and the expression as an update of a function",
+        )
+    where = backend or config.backend
+    xp = arrays.get(where)
+    array = xp.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(
+            f"cannot make a shared variable of {value!r}", expected="an array or a number", actual=str(array.dtype)
+        )
+    if dtype is not None:
+        array = array.astype(canonical_dtype(dtype))
+    elif type(value) is float:
+        array = array.astype(config.floatX)
+    elif array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("="))
+    kept = array is value or (isinstance(value, xp.ndarray) and xp.shares_memory(array, value))
+    if kept and not borrow:
+        array = array.copy()
+    if broadcastable is not None and len(broadcastable) != array.ndim:
+        raise DtypeError(
+            "broadcastable needs one entry for each dimension",
+            expected=f"{array.ndim} entries",
+            actual=f"{len(broadcastable)} entries",
+        )
+    shape = (None,) * array.ndim if broadcastable is None else tuple(1 if b else None for b in broadcastable)
+    variable = TensorType.shared_class(TensorType(array.dtype.name, shape), array, where, name)
+    variable.check_shape(array.shape)
+    return variable
