@@ -1,0 +1,1 @@
+"""Reverse-mode automatic differentiation on computational graphs, in the way of Theano."""

@@ -26,6 +26,7 @@ _FLAGS: dict[str, tuple[str, tuple[str, ...] | None, str]] = {
     "backend": ("numpy", None, "array library of new functions and shared variables: numpy or cupy"),
     "mode": ("FAST_RUN", ("FAST_RUN", "FAST_COMPILE"), "default mode of function"),
     "on_unused_input": ("raise", ("raise", "warn", "ignore"), "what function does with an input nothing depends on"),
+    "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
     "forbid_dtype": ("", None, "a dtype that no operation may produce; the creating line raises"),
 }
 
@@ -51,6 +52,7 @@ class Config:
     backend: str
     mode: str
     on_unused_input: str
+    verify_programs: str
     forbid_dtype: str
 
     def __setattr__(self, name: str, value: Any) -> None:

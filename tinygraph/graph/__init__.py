@@ -1,5 +1,6 @@
 """Nodes and how they are walked; no operation in particular."""
 
+from tinygraph.graph import services
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, origin_scope
 from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
@@ -21,6 +22,7 @@ __all__ = [
     "infer",
     "origin_scope",
     "replace",
+    "services",
     "shared",
     "static_value",
     "toposort",

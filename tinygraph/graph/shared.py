@@ -111,6 +111,12 @@ class SharedVariable(Variable):
         """Set every element to zero."""
         self.set_value(np.zeros(self.container.value.shape, self.dtype), borrow=True)
 
+    def clone_with_value(self) -> Any:
+        """Another variable with a copy of the value."""
+        other = type(self)(self.type, self.container.value.copy(), self.backend, self.name)
+        other.default_update = self.default_update
+        return other
+
     def clone(self) -> Any:
         """Another variable over the same value."""
         other = type(self)(self.type, None, self.backend, self.name)

@@ -1,0 +1,5 @@
+"""From a Program to something that can be called; each module knows one device or code generator."""
+
+from tinygraph.backends.reference import ReferenceExecutable
+
+__all__ = ["ReferenceExecutable"]

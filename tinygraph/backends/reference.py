@@ -1,0 +1,96 @@
+"""The reference backend: a Program interpreted with plain array calls. It is what every Program means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygraph import arrays
+from tinygraph.errors import ShapeError, TinygraphError
+from tinygraph.graph import describe
+from tinygraph.program import Instruction, Program
+from tinygraph.types import Abstract, TensorType
+
+__all__ = ["ReferenceExecutable"]
+
+
+class ReferenceExecutable:
+    """A Program ready to be called on arrays of one library.
+
+    Parameters
+    ----------
+    program
+        What to run.
+    backend
+        ``"numpy"`` or ``"cupy"``.
+    """
+
+    def __init__(self, program: Program, backend: str) -> None:
+        self.program = program
+        self._xp = arrays.get(backend)
+        self._registers: list[Any] = [None] * len(program.buffers)
+        for buffer in program.buffers:
+            if buffer.kind == "constant":
+                self._registers[buffer.index] = self._xp.asarray(buffer.value)
+        self._steps = [
+            (step.op.compute, self._sources(step), step.outputs, step.frees) for step in program.instructions
+        ]
+
+    def _sources(self, step: Instruction) -> tuple[int, ...]:
+        """The registers that an instruction reads: sizes and bounds that are constants stay on the host."""
+        sources = list(step.inputs)
+        for position in step.op.host if self._xp.name != "numpy" else ():
+            buffer = self.program.buffers[sources[position]]
+            if buffer.kind == "constant":
+                sources[position] = len(self._registers)
+                self._registers.append(buffer.value)
+        return tuple(sources)
+
+    def __call__(self, values: Sequence[Any]) -> list[Any]:
+        """The outputs of the Program for these inputs, as arrays that nobody else holds.
+
+        Raises
+        ------
+        ShapeError
+            Where shapes that depend on values do not fit, with the user's line. Other errors of the array library are
+            raised as they are, with the operation and the line in a note.
+        """
+        xp = self._xp
+        registers = self._registers.copy()
+        for number, value in zip(self.program.inputs, values, strict=True):
+            registers[number] = value
+        position = 0
+        try:
+            with arrays.ignore_floating_point():
+                for position, (compute, inputs, outputs, frees) in enumerate(self._steps):
+                    result = compute(xp, *[registers[n] for n in inputs])
+                    if len(outputs) == 1 and not isinstance(result, (tuple, list)):
+                        registers[outputs[0]] = result
+                    else:
+                        for number, part in zip(outputs, result, strict=True):
+                            registers[number] = part
+                    for number in frees:
+                        registers[number] = None
+        except Exception as err:  # whatever a computation raises is raised again, with its place added
+            shown = self._located(err, self.program.instructions[position], registers)
+            if shown is err:
+                raise
+            raise shown from err
+        return [
+            xp.array(registers[n]) if copied else xp.asarray(registers[n])
+            for n, copied in zip(self.program.outputs, self.program.copied, strict=True)
+        ]
+
+    def _located(self, err: Exception, step: Instruction, registers: Sequence[Any]) -> Exception:
+        known = [
+            Abstract(TensorType(v.dtype, tuple(registers[n].shape)))
+            for v, n in zip(step.node.inputs, step.inputs, strict=True)
+        ]
+        if isinstance(err, ValueError) and not isinstance(err, TinygraphError):
+            err = ShapeError(f"the operation failed: {err}")
+        if isinstance(err, TinygraphError):
+            describe(err, step.node, known)
+        else:
+            lines = "\n".join(line.render() for line in step.node.origin.trace()[:1])
+            err.add_note(f"in {step.op.name} of {', '.join(str(a.type) for a in known)}\n{lines}")
+        return err

@@ -1,0 +1,304 @@
+"""Closing a graph: inputs, givens, updates and shared variables sorted out and checked, before anything is compiled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinygraph.arguments import In, Out
+from tinygraph.errors import DtypeError, InputError, MissingInputError, UnusedInputError, UpdateError
+from tinygraph.graph import Constant, SharedVariable, Variable, ancestors, graph_inputs, replace, shared
+from tinygraph.ops.convert import as_tensor, constant
+from tinygraph.types import TensorType
+
+__all__ = ["Closed", "close", "replaced"]
+
+
+@dataclass
+class Closed:
+    """A graph whose every leaf is an input, a shared variable or a constant.
+
+    Attributes
+    ----------
+    specs
+        The declared inputs.
+    inputs
+        The leaf that stands for each of them.
+    defaults
+        For each input None, or a private shared variable with the value it has where a call gives none.
+    names
+        None for one output, () for a list, or the keys of a dict.
+    outputs
+        Output expressions.
+    targets, values
+        Shared variables that are updated, and their new values.
+    shared
+        Every shared variable that is read or updated.
+    """
+
+    specs: list[In]
+    inputs: list[Variable]
+    defaults: list[Any]
+    names: tuple[str, ...] | None
+    outputs: list[Any]
+    targets: list[Any]
+    values: list[Any]
+    shared: list[Any]
+
+    @property
+    def leaves(self) -> list[Variable]:
+        return [*self.inputs, *self.shared]
+
+    @property
+    def roots(self) -> list[Any]:
+        """Everything that a call computes: outputs, then new values."""
+        return [*self.outputs, *self.values]
+
+    def swapped(self, swap: Mapping[Any, Any], delete_updates: bool) -> Closed:
+        """The same with shared variables replaced and, if asked, without updates; its defaults are its own."""
+        roots = replace(self.roots, replaced(swap, strict=True))
+        n = len(self.outputs)
+        own = {old: old.clone_with_value() for old in self.defaults if old is not None}
+        pairs = [(own.get(t, swap.get(t, t)), v) for t, v in zip(self.targets, roots[n:], strict=True)]
+        pairs = [] if delete_updates else pairs
+        closed = Closed(
+            self.specs,
+            self.inputs,
+            [None if d is None else own[d] for d in self.defaults],
+            self.names,
+            roots[:n],
+            [t for t, _ in pairs],
+            [v for _, v in pairs],
+            [],
+        )
+        closed.shared = _shared(closed)
+        return closed
+
+
+def close(
+    inputs: Any,
+    outputs: Any,
+    updates: Any,
+    givens: Any,
+    *,
+    no_default_updates: bool | Sequence[Any],
+    rebuild_strict: bool,
+    on_unused_input: str,
+    label: str,
+    backend: str,
+) -> Closed:
+    """Check what ``function`` was given and bring it into one form; see there for the arguments."""
+    specs = [x if isinstance(x, In) else In(x) for x in _listed(inputs)]
+    variables = [spec.variable for spec in specs]
+    given = replaced(_pairs(givens, "givens"), rebuild_strict)
+    _check_distinct(variables, given, label)
+    names, roots = _named(outputs)
+    defaults = [None if s.value is None else _default(s, backend) for s in specs]
+    new: dict[Any, Any] = {}
+    for target, value in _pairs(updates, "updates").items():
+        new[target] = _checked_update(target, value)
+    for spec, default in zip(specs, defaults, strict=True):
+        if spec.update is not None:
+            new[default] = _checked_update(default, spec.update)
+    n = len(roots)
+    roots = replace([*roots, *new.values()], given)
+    new = dict(zip(new, roots[n:], strict=True))
+    roots = roots[:n]
+    _add_default_updates(roots, new, no_default_updates)
+    # An input may be a result in the middle of a graph; a fresh leaf stands for it.
+    fresh = {v: v.clone() for v in variables if v.owner is not None}
+    closed_roots = replace([*roots, *new.values()], fresh)
+    closed = Closed(
+        specs,
+        [fresh.get(v, v) for v in variables],
+        defaults,
+        names,
+        closed_roots[:n],
+        list(new),
+        closed_roots[n:],
+        [],
+    )
+    closed.shared = _shared(closed)
+    _check_used(closed, on_unused_input, label)
+    return closed
+
+
+def _listed(inputs: Any) -> list[Any]:
+    if isinstance(inputs, (list, tuple)):
+        return list(inputs)
+    raise InputError(
+        "the inputs of a function are given as a list", expected="[x, y]", actual=type(inputs).__name__
+    )
+
+
+def _pairs(pairs: Any, what: str) -> dict[Any, Any]:
+    """A mapping, or a list of pairs, as a dict; a key that comes twice is an error."""
+    if pairs is None:
+        return {}
+    items = list(pairs.items()) if isinstance(pairs, Mapping) else pairs
+    error = InputError if what == "givens" else UpdateError
+    if not isinstance(items, Iterable) or isinstance(items, Variable):
+        raise error(f"{what} must be pairs or a mapping", actual=f"{pairs!r}")
+    found: dict[Any, Any] = {}
+    for item in items:
+        if not isinstance(item, (list, tuple)) or len(item) != 2:
+            raise error(f"{what} must be pairs (variable, expression)", actual=f"{item!r}")
+        if item[0] in found:
+            raise error(
+                f"{what} name {item[0]} twice", hint="combine the two expressions into one" if what == "updates" else ""
+            )
+        found[item[0]] = item[1]
+    return found
+
+
+def _named(outputs: Any) -> tuple[tuple[str, ...] | None, list[Any]]:
+    if outputs is None:
+        return (), []
+    if isinstance(outputs, Mapping):
+        for key in outputs:
+            if not isinstance(key, str):
+                raise InputError("the keys of a dict of outputs must be strings", actual=f"{key!r}")
+        return tuple(outputs), [_output(v) for v in outputs.values()]
+    if isinstance(outputs, (list, tuple)):
+        return (), [_output(v) for v in outputs]
+    return None, [_output(outputs)]
+
+
+def _output(value: Any) -> Any:
+    if isinstance(value, Out):
+        value = value.variable
+    try:
+        return as_tensor(value)
+    except DtypeError as err:
+        raise InputError("an output of a function must be an expression", actual=f"{value!r}") from err
+
+
+def replaced(pairs: Mapping[Any, Any], strict: bool) -> dict[Variable, Variable]:
+    """Checked replacements: each value as a variable that can stand in for its key.
+
+    Raises
+    ------
+    InputError
+        If a key is no variable, or the replacement has other dimensions or, with ``strict``, another dtype.
+    """
+    out: dict[Variable, Variable] = {}
+    for key, value in pairs.items():
+        if not isinstance(key, Variable):
+            raise InputError("only a variable can be replaced", actual=f"{key!r} of {type(key).__name__}")
+        new = value if isinstance(value, Variable) else constant(value, dtype=key.dtype)
+        same = new.ndim == key.ndim and (new.dtype == key.dtype or not strict)
+        if not same or any(n is not None and m is not None and n != m for n, m in zip(key.type.shape, new.type.shape, strict=True)):
+            error = InputError(
+                f"{key} cannot be replaced by {new}: they differ in type",
+                expected=str(key.type),
+                actual=str(new.type),
+                hint=f"cast the replacement with .astype({key.dtype!r}), or pass rebuild_strict=False"
+                if new.ndim == key.ndim
+                else "",
+            )
+            error.locate("", (), new.origin.trace())
+            raise error
+        out[key] = new
+    return out
+
+
+def _check_distinct(variables: Sequence[Variable], given: Mapping[Variable, Any], label: str) -> None:
+    seen: set[Variable] = set()
+    for variable in variables:
+        if variable in seen:
+            raise InputError(f"{label} has the input {variable} twice", hint="list each input once")
+        if variable in given:
+            raise InputError(
+                f"{variable} is an input of {label} and is replaced by givens, too", hint="leave it out of one of them"
+            )
+        seen.add(variable)
+
+
+def _default(spec: In, backend: str) -> Any:
+    """A private shared variable with the value of an input that a call may leave out."""
+    type: TensorType = spec.variable.type
+    value = spec.value.get_value() if isinstance(spec.value, SharedVariable) else spec.value
+    held = shared(value, name=spec.name, dtype=type.dtype, backend=backend)
+    if held.ndim != type.ndim:
+        raise InputError(f"the value of input {spec.variable} does not fit it", expected=str(type), actual=str(held.type))
+    return held
+
+
+def _checked_update(target: Any, value: Any) -> Any:
+    if not isinstance(target, SharedVariable):
+        raise UpdateError(
+            "only a shared variable can be updated",
+            expected="(shared variable, new value)",
+            actual=f"{target!r} of {type(target).__name__}",
+            hint="keep state in tg.shared(…)",
+        )
+    new = value if isinstance(value, Variable) else constant(value, dtype=target.dtype)
+    compatible = new.ndim == target.ndim and all(
+        n is None or m is None or n == m for n, m in zip(target.type.shape, new.type.shape, strict=True)
+    )
+    if new.dtype != target.dtype or not compatible:
+        error = UpdateError(
+            f"the update of shared variable {target} does not have its type",
+            expected=str(target.type),
+            actual=str(new.type),
+            hint=f"cast the new value: .astype({target.dtype!r})" if compatible else "",
+        )
+        error.locate("", (), new.origin.trace())
+        raise error
+    return new
+
+
+def _add_default_updates(roots: Sequence[Any], new: dict[Any, Any], without: bool | Sequence[Any]) -> None:
+    """Default updates of every shared variable in sight, also of those that default updates bring in."""
+    if without is True:
+        return
+    excluded = set(without) if without else set()
+    pending = [*roots, *new.values()]
+    while pending:
+        found = [v for v in graph_inputs(pending) if isinstance(v, SharedVariable)]
+        pending = []
+        for variable in found:
+            if variable.default_update is not None and variable not in new and variable not in excluded:
+                new[variable] = _checked_update(variable, as_tensor(variable.default_update))
+                pending.append(new[variable])
+
+
+def _shared(closed: Closed) -> list[Any]:
+    """The shared variables that are read or updated; any other leaf that is no input is an error."""
+    known = set(closed.inputs)
+    found: dict[Any, None] = {}
+    for leaf in graph_inputs(closed.roots, stop=closed.inputs):
+        if isinstance(leaf, SharedVariable):
+            found[leaf] = None
+        elif leaf not in known and not isinstance(leaf, Constant):
+            error = MissingInputError(
+                f"the graph depends on {leaf}, which is neither an input nor shared",
+                expected=", ".join(map(str, closed.inputs)) or "no inputs",
+                actual=f"{leaf}: {leaf.type}",
+                hint="add it to the inputs, or replace it with givens",
+            )
+            error.locate("", (), leaf.origin.trace())
+            raise error
+    private = {d for d in closed.defaults if d is not None}
+    found.update(dict.fromkeys(t for t in closed.targets if t not in private))
+    return list(found)
+
+
+def _check_used(closed: Closed, what: str, label: str) -> None:
+    if what not in ("raise", "warn", "ignore"):
+        raise ValueError(f"on_unused_input must be 'raise', 'warn' or 'ignore', not {what!r}")
+    used = set(ancestors(closed.roots, stop=closed.inputs))
+    for spec, leaf in zip(closed.specs, closed.inputs, strict=True):
+        if leaf in used or what == "ignore":
+            continue
+        error = UnusedInputError(
+            f"{label} does not use its input {spec.variable}",
+            actual=f"{spec.variable}: {spec.variable.type}",
+            hint="leave it out, or pass on_unused_input='ignore'",
+        )
+        error.locate("", (), spec.variable.origin.trace())
+        if what == "raise":
+            raise error
+        warnings.warn(str(error), stacklevel=4)

@@ -1,0 +1,352 @@
+"""``function``: a graph compiled into something that can be called."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinygraph import arrays
+from tinygraph.arguments import Argument
+from tinygraph.backends import ReferenceExecutable
+from tinygraph.closed import Closed, close, replaced
+from tinygraph.config import config
+from tinygraph.errors import BackendError, InputError
+from tinygraph.graph import STATE_LOCK, services, static_value, toposort
+from tinygraph.graph import replace as replace_variables
+from tinygraph.ops.convert import as_tensor
+from tinygraph.program import Program, infer_graph, specialise, verify
+from tinygraph.rewrite import rewrite
+from tinygraph.types import Abstract, TensorType
+
+__all__ = ["Function", "Specialisation", "clone", "function"]
+
+#: How many specialisations a function keeps; the oldest goes first.
+_KEPT = 512
+
+
+@dataclass
+class Specialisation:
+    """One signature that a function was compiled for.
+
+    Attributes
+    ----------
+    signature
+        Name and type of every input and shared variable.
+    seconds
+        Time that checking, specialising and preparing took.
+    program
+        What runs.
+    executable
+        The same, ready to be called on arrays.
+    """
+
+    signature: str
+    seconds: float
+    program: Program
+    executable: ReferenceExecutable
+
+
+def function(
+    inputs: Sequence[Any],
+    outputs: Any = None,
+    mode: str | None = None,
+    updates: Any = None,
+    givens: Any = None,
+    no_default_updates: bool | Sequence[Any] = False,
+    accept_inplace: bool = False,
+    name: str | None = None,
+    rebuild_strict: bool = True,
+    allow_input_downcast: bool | None = None,
+    profile: Any = None,
+    on_unused_input: str | None = None,
+    backend: str | None = None,
+) -> Function:
+    """Compile a graph.
+
+    Parameters
+    ----------
+    inputs
+        Variables, or ``In`` declarations, in the order of the call's arguments.
+    outputs
+        An expression, a list or tuple, a dict from names to expressions, or None.
+    mode
+        ``"FAST_RUN"`` rewrites the graph first; ``"FAST_COMPILE"`` runs it as it was written. Default ``config.mode``.
+    updates
+        Pairs ``(shared variable, new value)``, or a mapping. All new values are computed from the old ones and
+        committed together when the call succeeds.
+    givens
+        Pairs or a mapping of variables to what replaces them in this function.
+    no_default_updates
+        True, or a list of shared variables: do not apply their ``default_update``.
+    accept_inplace, profile
+        Accepted as in Theano, without effect here.
+    name
+        For messages.
+    rebuild_strict
+        True demands replacements of the same dtype; False rebuilds the graph with other dtypes.
+    allow_input_downcast
+        True converts inputs of any dtype; False only those that lose nothing; None also takes Python floats.
+    on_unused_input
+        ``"raise"``, ``"warn"`` or ``"ignore"``; default ``config.on_unused_input``.
+    backend
+        ``"numpy"`` or ``"cupy"``; default ``config.backend``.
+
+    Raises
+    ------
+    InputError, UnusedInputError, MissingInputError, UpdateError, BackendError
+        Each names the variable concerned.
+
+    >>> import tinygraph as tg, tinygraph.tensor as T
+    >>> x = T.dvector("x")
+    >>> total = tg.shared(0.0, "total")
+    >>> f = tg.function([x], x.sum(), updates=[(total, total + x.sum())])
+    >>> float(f([1, 2, 3])), float(f([4.0])), float(total.get_value())
+    (6.0, 4.0, 10.0)
+    """
+    where = backend or config.backend
+    arrays.get(where)
+    closed = close(
+        inputs,
+        outputs,
+        updates,
+        givens,
+        no_default_updates=no_default_updates,
+        rebuild_strict=rebuild_strict,
+        on_unused_input=on_unused_input or config.on_unused_input,
+        label=_label(name),
+        backend=where,
+    )
+    return Function(closed, _checked_mode(mode), name, allow_input_downcast, where)
+
+
+def _label(name: str | None) -> str:
+    return f"function {name!r}" if name else "the function"
+
+
+def _checked_mode(mode: Any) -> str:
+    mode = config.mode if mode is None else mode
+    if mode not in ("FAST_RUN", "FAST_COMPILE"):
+        raise ValueError(f"mode must be 'FAST_RUN' or 'FAST_COMPILE', not {mode!r}")
+    return str(mode)
+
+
+class Function:
+    """A compiled graph; made by ``function``.
+
+    Calls on one Function wait for each other; different Functions run in parallel.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    trust_input
+        True skips the checks and conversions of arguments: they must be arrays of the right dtype and dimensions.
+    """
+
+    def __init__(
+        self, closed: Closed, mode: str, name: str | None, allow_downcast: bool | None, backend: str
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self.backend = backend
+        self.trust_input = False
+        self._closed = closed
+        self._allow_downcast = allow_downcast
+        for variable in closed.shared:
+            if variable.backend != backend:
+                raise BackendError(
+                    f"shared variable {variable} lives on {variable.backend}, the function runs on {backend}",
+                    hint=f"make both with one backend: shared(…, backend={backend!r}), or set config.backend",
+                )
+        self._arguments = [
+            Argument(spec, i, _label(name), backend, allow_downcast) for i, spec in enumerate(closed.specs)
+        ]
+        self._roots = rewrite(closed.roots, closed.leaves) if mode == "FAST_RUN" else closed.roots
+        self._written = toposort(closed.roots, stop=closed.leaves)
+        self._containers = [v.container for v in closed.shared]
+        self._targets = [v.container for v in closed.targets]
+        self._fixed = [(i, v) for i, v in enumerate(closed.targets) if any(n is not None for n in v.type.shape)]
+        self._specialisations: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function.
+
+        Raises
+        ------
+        InputError
+            If the arguments do not fit the inputs.
+        ShapeError
+            If their shapes do not fit each other; raised at the first call with these shapes, before anything is
+            computed. Whenever a call raises, no shared variable has changed.
+        """
+        values: Sequence[Any] = args
+        if kwargs or len(args) != len(self._arguments):
+            values = self._bound(args, kwargs)
+        if not self.trust_input:
+            values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
+        with self._lock:
+            with STATE_LOCK:
+                everything = [*values, *[container.value for container in self._containers]]
+            key = tuple([value.shape for value in everything])
+            known = self._specialisations.get(key)
+            if known is None:
+                known = self._specialised(key, everything)
+            results = known.executable(everything)
+            if self._targets:
+                self._commit(results[-len(self._targets) :])
+        names = self._closed.names
+        if names is None:
+            return results[0]
+        outputs = results[: len(self._closed.outputs)]
+        return dict(zip(names, outputs, strict=True)) if names else outputs
+
+    def _commit(self, new: Sequence[Any]) -> None:
+        for i, variable in self._fixed:
+            variable.check_shape(new[i].shape)
+        with STATE_LOCK:
+            for container, value in zip(self._targets, new, strict=True):
+                container.value = value
+
+    def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """One value for each input, from positional arguments, keywords and defaults."""
+        specs, label = self._closed.specs, _label(self.name)
+        if len(args) > len(specs):
+            raise InputError(f"{label} got too many arguments", expected=f"at most {len(specs)}", actual=str(len(args)))
+        given = dict(enumerate(args))
+        positions = {spec.name: i for i, spec in enumerate(specs) if spec.name}
+        for key, value in kwargs.items():
+            if key not in positions:
+                names = ", ".join(map(repr, positions)) or "none by name"
+                raise InputError(f"{label} has no input {key!r}", expected=names, actual=repr(key))
+            if positions[key] in given:
+                raise InputError(f"{label} got two values for its input {key!r}")
+            given[positions[key]] = value
+        for i, default in enumerate(self._closed.defaults):
+            if i not in given and default is not None:
+                given[i] = default.get_value(borrow=True, return_internal_type=True)
+        lacking = [str(spec.variable) for i, spec in enumerate(specs) if i not in given]
+        if lacking:
+            raise InputError(
+                f"{label} got no value for {', '.join(lacking)}",
+                expected=f"{len(specs)} arguments: {', '.join(str(s.variable) for s in specs)}",
+                actual=f"{len(given)} arguments",
+            )
+        return [given[i] for i in range(len(specs))]
+
+    def _specialised(self, key: tuple[tuple[int, ...], ...], values: Sequence[Any]) -> Specialisation:
+        start = time.perf_counter()
+        leaves = self._closed.leaves
+        types = [TensorType(value.dtype.name, tuple(value.shape)) for value in values]
+        # The graph is checked as the user wrote it. Integer scalars are known here, and with them symbolic slices.
+        seen = [Abstract(t, static_value(v) if t.ndim == 0 else None) for t, v in zip(types, values, strict=True)]
+        infer_graph(self._written, dict(zip(leaves, seen, strict=True)))
+        program = specialise(leaves, self._roots, [Abstract(t) for t in types])
+        if config.verify_programs == "yes":
+            verify(program)
+        signature = ", ".join(f"{v}: {t}" for v, t in zip(leaves, types, strict=True))
+        executable = ReferenceExecutable(program, self.backend)
+        made = Specialisation(signature, time.perf_counter() - start, program, executable)
+        if len(self._specialisations) >= _KEPT:
+            del self._specialisations[next(iter(self._specialisations))]
+        self._specialisations[key] = made
+        return made
+
+    @property
+    def program(self) -> Program:
+        """The Program made last; there is one for each signature of input shapes, from its first call on."""
+        if not self._specialisations:
+            raise ValueError("there is no Program yet: it is made at the first call, from the shapes of the inputs")
+        return next(reversed(self._specialisations.values())).program
+
+    def stats(self) -> list[Specialisation]:
+        """One entry for each signature that the function was compiled for, oldest first."""
+        return list(self._specialisations.values())
+
+    def get_shared(self) -> list[Any]:
+        """The shared variables that the function reads or updates."""
+        return list(self._closed.shared)
+
+    def copy(
+        self,
+        share_memory: bool = False,
+        swap: Mapping[Any, Any] | None = None,
+        delete_updates: bool = False,
+        name: str | None = None,
+        profile: Any = None,
+    ) -> Function:
+        """Another function over the same graph.
+
+        Parameters
+        ----------
+        share_memory, profile
+            Accepted as in Theano, without effect here.
+        swap
+            Shared variables to replace by others of the same type, in expressions and as targets of updates.
+        delete_updates
+            True leaves all updates out.
+        name
+            The copy's name.
+        """
+        closed = self._closed.swapped(swap or {}, delete_updates)
+        return Function(closed, self.mode, name or self.name, self._allow_downcast, self.backend)
+
+    def __getitem__(self, key: Any) -> Any:
+        """The value that an input declared with ``In(…, value=…)`` has now; by variable or name."""
+        return self._default(key).get_value()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._default(key).set_value(value)
+
+    def _default(self, key: Any) -> Any:
+        for spec, default in zip(self._closed.specs, self._closed.defaults, strict=True):
+            if default is not None and (spec.variable is key or (isinstance(key, str) and spec.name == key)):
+                return default
+        raise KeyError(f"{_label(self.name)} has no input {key} with a value of its own")
+
+    def __repr__(self) -> str:
+        return f"<{_label(self.name)}({', '.join(str(spec.variable) for spec in self._closed.specs)})>"
+
+
+def clone(
+    output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True, copy_inputs: Any = None
+) -> Any:
+    """An expression, or a list of them, with variables replaced.
+
+    Parameters
+    ----------
+    output
+        A variable or a list or tuple of variables.
+    replace
+        Mapping, or pairs, of variables to their replacements.
+    strict
+        True demands replacements of the same dtype.
+    share_inputs, copy_inputs
+        True keeps the other inputs; False makes new ones. ``copy_inputs`` is Theano's old name.
+
+    >>> import tinygraph as tg, tinygraph.tensor as T
+    >>> x, y = T.dscalars("x", "y")
+    >>> float(tg.clone(x * 2, replace={x: y + 1}).eval({y: 3.0}))
+    8.0
+    """
+    outputs = list(output) if isinstance(output, (list, tuple)) else [output]
+    pairs = replaced(dict(replace or {}), strict)
+    keep = share_inputs if copy_inputs is None else copy_inputs
+    copies = replace_variables([as_tensor(v) for v in outputs], pairs, keep)
+    return copies if isinstance(output, (list, tuple)) else copies[0]
+
+
+def evaluate(variable: Any, inputs_to_values: Mapping[Any, Any] | None = None) -> Any:
+    """The value of an expression for given values of its inputs; the compiled function is kept with the variable."""
+    given = dict(inputs_to_values or {})
+    compiled = variable.__dict__.setdefault("_evaluators", {})
+    key = tuple(given)
+    if key not in compiled:
+        compiled[key] = function(list(given), variable, name="eval")
+    return compiled[key](*given.values())
+
+
+services.provide("evaluate", evaluate)

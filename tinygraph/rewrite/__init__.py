@@ -1,0 +1,2 @@
+def rewrite(roots, leaves):
+    return roots
