@@ -130,9 +130,11 @@ class TensorType:
     def __post_init__(self) -> None:
         if self.dtype not in _NAMES:
             object.__setattr__(self, "dtype", canonical_dtype(self.dtype))
-        shape = self.shape
-        if type(shape) is not tuple or not all(n is None or (type(n) is int and n >= 0) for n in shape):
-            object.__setattr__(self, "shape", _checked_shape(shape))
+        if type(self.shape) is not tuple:
+            object.__setattr__(self, "shape", _checked_shape(self.shape))
+        for n in self.shape:
+            if n is not None and (type(n) is not int or n < 0):
+                object.__setattr__(self, "shape", _checked_shape(self.shape))
 
     @property
     def ndim(self) -> int:
@@ -276,9 +278,9 @@ def broadcast_shapes(*shapes: Sequence[Extent]) -> tuple[Extent, ...]:
     ShapeError
         If they do not broadcast.
     """
-    first = shapes[0]
-    if all(shape == first for shape in shapes) and None not in first:
-        return tuple(first)
+    shapes = tuple(shape for shape in shapes if len(shape)) or ((),)  # scalars change nothing
+    if len(shapes) == 1:
+        return tuple(shapes[0])
     ndim = max(map(len, shapes))
     padded = [(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes]
     out = []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,7 @@ from tinygraph import arrays
 from tinygraph.config import config
 from tinygraph.errors import DtypeError, NullTypeGradError, Operand, TinygraphError
 from tinygraph.graph.provenance import Origin, capture
-from tinygraph.types import Abstract, Static, TensorType, is_discrete
+from tinygraph.types import Abstract, Static, TensorType, is_discrete, shape_text
 
 __all__ = ["Apply", "Constant", "Op", "Variable", "as_variable", "describe", "infer"]
 
@@ -41,6 +40,9 @@ class Variable:
     """
 
     __slots__ = ("__dict__", "__weakref__", "_origin", "abstract", "index", "name", "owner")
+
+    #: What messages call such a leaf.
+    kind: ClassVar[str] = "input"
 
     def __init__(
         self,
@@ -116,6 +118,8 @@ class Constant(Variable):
     """
 
     __slots__ = ("data",)
+
+    kind = "constant"
 
     def __init__(self, type: TensorType | None, data: Any, name: str | None = None) -> None:
         array = np.array(arrays.to_numpy(data), dtype=None if type is None else type.dtype)
@@ -353,32 +357,58 @@ def _check_forbidden(abstracts: Sequence[Abstract], inputs: Sequence[Variable]) 
         )
 
 
-def describe(err: TinygraphError, node: Apply, abstracts: Sequence[Abstract] | None = None) -> None:
+def describe(
+    err: TinygraphError,
+    node: Apply,
+    abstracts: Sequence[Abstract] | None = None,
+    known: Mapping[Variable, Abstract] | None = None,
+) -> None:
     """Add a node's operation, operands and source lines to an error.
 
-    ``abstracts`` gives what is known of the inputs where that is more than their static types.
+    Parameters
+    ----------
+    err
+        The error; an operation nearer the failure that was added before stays.
+    node
+        The node that failed.
+    abstracts
+        What is known of its inputs, where that is more than their static types.
+    known
+        The same for any variable, so that the inputs and shared variables behind an operand show their shapes.
     """
-    known = abstracts if abstracts is not None else [v.abstract for v in node.inputs]
+    types = abstracts if abstracts is not None else [v.abstract for v in node.inputs]
     operands = [
-        Operand(_label(v, i), str(a.type), _source(v), v.origin.trace())
-        for i, (v, a) in enumerate(zip(node.inputs, known, strict=True))
+        Operand(v.name or f"#{i}", str(a.type), _source(v, known or {}), v.origin.trace())
+        for i, (v, a) in enumerate(zip(node.inputs, types, strict=True))
     ]
     forward = node.origin.forward
     err.locate(node.op.name, operands, node.origin.trace(), forward.trace() if forward is not None else ())
 
 
-def _label(variable: Variable, position: int) -> str:
-    if variable.name is not None:
-        return variable.name
-    return f"#{position}"
+#: How many inputs and shared variables behind an operand an error names.
+_NAMED_LEAVES = 4
 
 
-def _source(variable: Variable) -> str:
+def _source(variable: Variable, known: Mapping[Variable, Abstract]) -> str:
+    """How a variable came about, in a few words: its kind, or the operation, the line and the leaves behind it."""
     if variable.owner is None:
-        kind = getattr(variable, "kind", "constant" if isinstance(variable, Constant) else "input")
-        return f"{kind} {variable}" if kind == "constant" and variable.ndim == 0 else kind
-    trace = variable.origin.trace()
-    made = f"result of {variable.owner.op.name}"
-    if trace:
-        made += f" at {trace[0].filename}:{trace[0].line}: {copy.copy(trace[0].text())}"
-    return made
+        return f"constant {variable}" if isinstance(variable, Constant) and variable.ndim == 0 else variable.kind
+    line = next(iter(variable.origin.trace()), None)
+    made = f"result of {variable.owner.op.name}" + (f" at {line.filename}:{line.line}" if line is not None else "")
+    leaves = [v for v in _leaves(variable) if not isinstance(v, Constant)]
+    shown = [f"{v.kind} {v} {shape_text(known.get(v, v.abstract).shape)}" for v in leaves[:_NAMED_LEAVES]]
+    if len(leaves) > _NAMED_LEAVES:
+        shown.append(f"{len(leaves) - _NAMED_LEAVES} more")
+    return f"{made}, from {', '.join(shown)}" if shown else made
+
+
+def _leaves(variable: Variable) -> list[Variable]:
+    seen: dict[Variable, None] = {variable: None}
+    stack = [variable]
+    while stack:
+        owner = stack.pop().owner
+        for v in owner.inputs if owner is not None else ():
+            if v not in seen:
+                seen[v] = None
+                stack.append(v)
+    return [v for v in seen if v.owner is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from tinygraph.config import config
 from tinygraph.errors import DtypeError, ShapeError
-from tinygraph.graph import Constant, Op, Variable, as_variable
+from tinygraph.graph import Constant, Op, Origin, Variable, as_variable, origin_scope
 from tinygraph.ops.join import Join
 from tinygraph.ops.layout import DimShuffle
 from tinygraph.types import Abstract, TensorType, canonical_dtype, is_discrete, promote, weak_dtype
@@ -210,14 +211,31 @@ def as_operands(operands: Sequence[Any], as_float: bool = False) -> tuple[list[A
     return [cast(v, dtype) if isinstance(v, Variable) else _scalar(v, dtype) for v in variables], dtype
 
 
+#: Constants made of scalars beside tensors, which are few and made again and again.
+_scalars: dict[tuple[Any, ...], Any] = {}
+_NOWHERE = Origin(())
+
+
 def _scalar(x: Any, dtype: str) -> Any:
-    if dtype[0] in "iu" and isinstance(x, (int, np.integer)):
-        info = np.iinfo(dtype)
-        if not info.min <= x <= info.max:
-            raise DtypeError(
-                f"the integer {x} does not fit {dtype}",
-                expected=f"{info.min} to {info.max}",
-                actual=str(x),
-                hint="cast the tensor beside it to a wider dtype first",
-            )
-    return TensorType.constant_class(None, np.array(x, dtype=dtype))
+    key = (x, dtype, x == 0 and math.copysign(1.0, x))  # 0.0 and -0.0 are equal but not the same
+    known = _scalars.get(key)
+    if known is None:
+        if dtype[0] in "iu" and isinstance(x, (int, np.integer)):
+            _check_range(x, dtype)
+        with origin_scope(_NOWHERE):
+            known = TensorType.constant_class(None, np.array(x, dtype=dtype))
+        if len(_scalars) >= 4096:
+            _scalars.clear()
+        _scalars[key] = known
+    return known
+
+
+def _check_range(x: Any, dtype: str) -> None:
+    info = np.iinfo(dtype)
+    if not info.min <= x <= info.max:
+        raise DtypeError(
+            f"the integer {x} does not fit {dtype}",
+            expected=f"{info.min} to {info.max}",
+            actual=str(x),
+            hint="cast the tensor beside it to a wider dtype first",
+        )

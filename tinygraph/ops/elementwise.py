@@ -86,6 +86,9 @@ class Elementwise(Op):
     def name(self) -> str:
         return self.row
 
+    def __str__(self) -> str:
+        return self.row
+
     @property
     def spec(self) -> Row:
         return ROWS[self.row]

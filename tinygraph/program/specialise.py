@@ -35,7 +35,7 @@ def infer_graph(
         try:
             results = infer(node.op, inputs)
         except TinygraphError as err:
-            describe(err, node, inputs)
+            describe(err, node, inputs, env)
             raise
         for variable, abstract in zip(node.outputs, results, strict=True):
             env[variable] = abstract

@@ -1,2 +1,28 @@
-def rewrite(roots, leaves):
-    return roots
+"""Replacing expressions by equal ones: exactly equal (canonical) or better in floating point (stable)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygraph.graph import Variable
+from tinygraph.rewrite.canonical import CANONICAL
+from tinygraph.rewrite.engine import RewriteError, Rules, Step, run
+
+__all__ = ["CANONICAL", "RULES", "RewriteError", "Rules", "Step", "rewrite"]
+
+#: The rules of ``mode="FAST_RUN"``.
+RULES = Rules(CANONICAL)
+
+
+def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[Step] | None = None) -> list[Any]:
+    """The roots with duplicates merged, constants folded and every rule applied.
+
+    Parameters
+    ----------
+    roots
+        Expressions.
+    leaves
+        Variables that are taken as given: inputs and shared variables.
+    steps
+        A list that every application of a rule is added to.
+    """
+    return run(roots, leaves, RULES, steps)
