@@ -106,16 +106,14 @@ class Argument:
         What the function says of conversions, where the input's own declaration says nothing.
     """
 
-    def __init__(
-        self, spec: In, position: int, label: str, backend: str, allow_downcast: bool | None = None
-    ) -> None:
+    def __init__(self, spec: In, position: int, label: str, backend: str, allow_downcast: bool | None = None) -> None:
         self.spec = spec
         self._allow_downcast = allow_downcast if spec.allow_downcast is None else spec.allow_downcast
         self.position = position
         self.type: TensorType = spec.variable.type
         self._label = label
         self._xp = arrays.get(backend)
-        self._array: type = self._xp.ndarray
+        self._array: Any = self._xp.ndarray
         self._dtype = np.dtype(self.type.dtype)
         self._ndim = self.type.ndim
         self._free = all(n is None for n in self.type.shape)
@@ -210,4 +208,3 @@ class Argument:
 
 def _safe(have: str, want: str) -> bool:
     return promote(have, want) == want
-

@@ -101,7 +101,7 @@ def to_numpy(array: Any) -> np.ndarray[Any, Any]:
     """A NumPy array with the same values; the array itself where it already is one."""
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(array, cupy.ndarray):
-        return cupy.asnumpy(array)  # type: ignore[no-any-return]
+        return cupy.asnumpy(array)
     return np.asarray(array)
 
 

@@ -149,7 +149,7 @@ def Lop(
     consider_constant: Sequence[Variable] | None = None,
     disconnected_inputs: str = "raise",
 ) -> Any:
-    """The vector-Jacobian product: ``eval_points`` (shaped as ``f``) times the Jacobian of ``f`` with respect to ``wrt``.
+    """The vector-Jacobian product: ``eval_points``, shaped as ``f``, times the Jacobian of ``f``.
 
     >>> import tinygraph as tg, tinygraph.tensor as T
     >>> x, v = T.dvectors("x", "v")
@@ -180,7 +180,8 @@ def _check_targets(targets: Sequence[Any]) -> None:
     for target in targets:
         if not isinstance(target, Variable):
             raise DtypeError(
-                "wrt must be a variable or a list or tuple of variables", actual=f"{target!r} of {type(target).__name__}"
+                "wrt must be a variable or a list or tuple of variables",
+                actual=f"{target!r} of {type(target).__name__}",
             )
         if not is_float(target.dtype):
             error = GradientError(
@@ -278,7 +279,7 @@ def _node_vjp(node: Apply, arrived: Sequence[_Cotangent | None], wanted: Sequenc
     if isinstance(node.op, Elementwise):
         spec = ROWS[node.op.row]
         if totals[0][1] is not None or spec.masks:
-            return _masked_elementwise(node, *totals[0], wanted)
+            return _masked_elementwise(node, totals[0][0], totals[0][1], wanted)
     try:
         values = node.op.vjp(node.inputs, node.outputs, [value for value, _ in totals])
         if len(values) != len(node.inputs):
@@ -367,9 +368,7 @@ def _fitting(node: Apply, variable: Variable, value: Any) -> Any:
     return value
 
 
-def _disconnected(
-    cost: Any, target: Any, order: Sequence[Apply], cuts: set[Apply], what: str, how: str
-) -> Any:
+def _disconnected(cost: Any, target: Any, order: Sequence[Apply], cuts: set[Apply], what: str, how: str) -> Any:
     if what != "ignore":
         error = _disconnected_error(cost, target, order, cuts)
         if what == "raise":
@@ -395,7 +394,9 @@ def _disconnected_error(
     what = "the cost" if cost is None or cost.name is None else f"the cost {cost.name}"
     hint = "leave the variable out of wrt, or pass disconnected_inputs='ignore' for a gradient of zero"
     if culprit is None:
-        error = DisconnectedInputError(f"{what} does not depend on {target}", actual=f"{target}: {target.type}", hint=hint)
+        error = DisconnectedInputError(
+            f"{what} does not depend on {target}", actual=f"{target}: {target.type}", hint=hint
+        )
         error.locate("grad", (), target.origin.trace())
         return error
     names = []

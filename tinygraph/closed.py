@@ -128,9 +128,7 @@ def close(
 def _listed(inputs: Any) -> list[Any]:
     if isinstance(inputs, (list, tuple)):
         return list(inputs)
-    raise InputError(
-        "the inputs of a function are given as a list", expected="[x, y]", actual=type(inputs).__name__
-    )
+    raise InputError("the inputs of a function are given as a list", expected="[x, y]", actual=type(inputs).__name__)
 
 
 def _pairs(pairs: Any, what: str) -> dict[Any, Any]:
@@ -189,7 +187,9 @@ def replaced(pairs: Mapping[Any, Any], strict: bool) -> dict[Variable, Variable]
             raise InputError("only a variable can be replaced", actual=f"{key!r} of {type(key).__name__}")
         new = value if isinstance(value, Variable) else constant(value, dtype=key.dtype)
         same = new.ndim == key.ndim and (new.dtype == key.dtype or not strict)
-        if not same or any(n is not None and m is not None and n != m for n, m in zip(key.type.shape, new.type.shape, strict=True)):
+        if not same or any(
+            n is not None and m is not None and n != m for n, m in zip(key.type.shape, new.type.shape, strict=True)
+        ):
             error = InputError(
                 f"{key} cannot be replaced by {new}: they differ in type",
                 expected=str(key.type),
@@ -222,7 +222,9 @@ def _default(spec: In, backend: str) -> Any:
     value = spec.value.get_value() if isinstance(spec.value, SharedVariable) else spec.value
     held = shared(value, name=spec.name, dtype=type.dtype, backend=backend)
     if held.ndim != type.ndim:
-        raise InputError(f"the value of input {spec.variable} does not fit it", expected=str(type), actual=str(held.type))
+        raise InputError(
+            f"the value of input {spec.variable} does not fit it", expected=str(type), actual=str(held.type)
+        )
     return held
 
 

@@ -146,9 +146,7 @@ class Function:
         True skips the checks and conversions of arguments: they must be arrays of the right dtype and dimensions.
     """
 
-    def __init__(
-        self, closed: Closed, mode: str, name: str | None, allow_downcast: bool | None, backend: str
-    ) -> None:
+    def __init__(self, closed: Closed, mode: str, name: str | None, allow_downcast: bool | None, backend: str) -> None:
         self.name = name
         self.mode = mode
         self.backend = backend

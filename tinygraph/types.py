@@ -88,7 +88,7 @@ def promote(*dtypes: str) -> str:
 
 
 def weak_dtype(value: bool | int | float, dtype: str) -> str:
-    """dtype that a Python scalar and a tensor of ``dtype`` take together; the scalar only decides the kind.
+    """The dtype that a Python scalar and a tensor of ``dtype`` take together; the scalar only decides the kind.
 
     As in NumPy 2, except that a float beside integers gives ``config.floatX``.
 
@@ -261,7 +261,7 @@ def broadcast_extent(extents: Sequence[Extent]) -> Extent:
         if n is None:
             unknown = True
         elif n != 1:
-            if out != 1 and out != n:
+            if out not in (1, n):
                 raise ValueError(f"{out} and {n}")
             out = n
     return None if unknown and out == 1 else out

@@ -59,10 +59,10 @@ class ReferenceExecutable:
         registers = self._registers.copy()
         for number, value in zip(self.program.inputs, values, strict=True):
             registers[number] = value
-        position = 0
+        done = 0
         try:
             with arrays.ignore_floating_point():
-                for position, (compute, inputs, outputs, frees) in enumerate(self._steps):
+                for compute, inputs, outputs, frees in self._steps:
                     result = compute(xp, *[registers[n] for n in inputs])
                     if len(outputs) == 1 and not isinstance(result, (tuple, list)):
                         registers[outputs[0]] = result
@@ -71,8 +71,9 @@ class ReferenceExecutable:
                             registers[number] = part
                     for number in frees:
                         registers[number] = None
+                    done += 1
         except Exception as err:  # whatever a computation raises is raised again, with its place added
-            shown = self._located(err, self.program.instructions[position], registers)
+            shown = self._located(err, self.program.instructions[done], registers)
             if shown is err:
                 raise
             raise shown from err

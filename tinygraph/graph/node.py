@@ -169,9 +169,7 @@ class Apply:
         except TinygraphError as err:
             describe(err, self)
             raise
-        self.outputs: tuple[Any, ...] = tuple(
-            a.type.variable_class(a, self, i) for i, a in enumerate(abstracts)
-        )
+        self.outputs: tuple[Any, ...] = tuple(a.type.variable_class(a, self, i) for i, a in enumerate(abstracts))
 
     @property
     def out(self) -> Any:
@@ -256,9 +254,7 @@ class Op:
         """
         raise NotImplementedError(f"{type(self).__name__}.compute")
 
-    def vjp(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]
-    ) -> Sequence[Any]:
+    def vjp(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
         """The vector-Jacobian product, written symbolically.
 
         Parameters
@@ -292,7 +288,7 @@ class Op:
         return list(outputs)
 
     def __str__(self) -> str:
-        fields = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
+        fields: Any = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         inner = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields)
         return f"{self.name}{{{inner}}}" if inner else self.name
 

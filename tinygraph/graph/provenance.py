@@ -28,9 +28,7 @@ class Origin:
 
     __slots__ = ("forward", "frames")
 
-    def __init__(
-        self, frames: tuple[tuple[CodeType, int] | SourceLine, ...], forward: Origin | None = None
-    ) -> None:
+    def __init__(self, frames: tuple[tuple[CodeType, int] | SourceLine, ...], forward: Origin | None = None) -> None:
         self.frames = frames
         self.forward = forward
 

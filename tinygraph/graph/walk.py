@@ -66,9 +66,7 @@ def apply_node(node: Apply, inputs: Sequence[Variable]) -> Sequence[Any]:
     return outputs
 
 
-def replace(
-    outputs: Sequence[Variable], replacements: Mapping[Any, Any], share_inputs: bool = True
-) -> list[Any]:
+def replace(outputs: Sequence[Variable], replacements: Mapping[Any, Any], share_inputs: bool = True) -> list[Any]:
     """The same expressions with variables replaced; what does not depend on a replaced variable is shared.
 
     Parameters

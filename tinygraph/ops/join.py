@@ -37,7 +37,7 @@ class Join(Op):
         shape: list[Extent] = []
         for axis, extents in enumerate(zip(*[x.shape for x in inputs], strict=True)):
             if axis == self.axis:
-                shape.append(None if None in extents else sum(extents))  # type: ignore[arg-type]
+                shape.append(None if None in extents else sum(extents))
                 continue
             known = {n for n in extents if n is not None}
             if len(known) > 1:
@@ -61,7 +61,7 @@ class Join(Op):
         if len(inputs) == 1:
             return [g]
         sizes = Join(0)(*[DimShuffle(("x",))(AxisExtent(self.axis)(x)) for x in inputs])
-        return Split(self.axis, len(inputs))(g, sizes)  # type: ignore[no-any-return]
+        return Split(self.axis, len(inputs))(g, sizes)
 
 
 @dataclass(frozen=True)

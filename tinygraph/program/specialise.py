@@ -19,9 +19,7 @@ from tinygraph.types import Abstract
 __all__ = ["infer_graph", "specialise"]
 
 
-def infer_graph(
-    order: Iterable[Apply], known: Mapping[Variable, Abstract]
-) -> dict[Variable, Abstract]:
+def infer_graph(order: Iterable[Apply], known: Mapping[Variable, Abstract]) -> dict[Variable, Abstract]:
     """What is known of every variable, given what is known of the leaves.
 
     Raises
@@ -89,9 +87,7 @@ class _Builder:
                 self.number[variable] = outs[i]
             steps.append((node, ins, tuple(outs)))
         results = tuple(self._number(v) for v in self.outputs)
-        return Program(
-            tuple(self.buffers), _with_frees(steps, results), self.inputs, results, self._copied(results)
-        )
+        return Program(tuple(self.buffers), _with_frees(steps, results), self.inputs, results, self._copied(results))
 
     def _alias(self, variable: Variable) -> Variable:
         """The variable whose value it is, looking through operations that leave theirs as it is."""

@@ -6,11 +6,12 @@ from typing import Any
 from tinygraph.graph import Variable
 from tinygraph.rewrite.canonical import CANONICAL
 from tinygraph.rewrite.engine import RewriteError, Rules, Step, run
+from tinygraph.rewrite.stable import STABLE
 
-__all__ = ["CANONICAL", "RULES", "RewriteError", "Rules", "Step", "rewrite"]
+__all__ = ["CANONICAL", "RULES", "STABLE", "RewriteError", "Rules", "Step", "rewrite"]
 
 #: The rules of ``mode="FAST_RUN"``.
-RULES = Rules(CANONICAL)
+RULES = Rules(CANONICAL, STABLE)
 
 
 def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[Step] | None = None) -> list[Any]:

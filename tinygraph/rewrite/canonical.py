@@ -156,18 +156,16 @@ def _holds(wide: str, narrow: str) -> bool:
 @CANONICAL.on(DimShuffle)
 def merge_dimshuffles(node: Apply) -> Any:
     """One dimshuffle for two, and none for one that changes nothing; a dropped axis stays, as its extent is checked."""
-    op = node.op
-    assert isinstance(op, DimShuffle)
-    (x,) = node.inputs
+    op: Any = node.op
+    x: Any = node.inputs[0]
     if op.pattern == tuple(range(x.ndim)):
         return x
-    inner = x.owner.op if x.owner is not None else None
-    if not isinstance(inner, DimShuffle):
+    source = made_by(x, DimShuffle)
+    if source is None or _drops(op, x.ndim) or _drops(x.owner.op, source[0].ndim):
         return None
-    if _drops(op, x.ndim) or _drops(inner, x.owner.inputs[0].ndim):
-        return None
-    merged = tuple("x" if axis == "x" else inner.pattern[axis] for axis in op.pattern)  # type: ignore[index]
-    return DimShuffle(merged)(x.owner.inputs[0])
+    inner = x.owner.op
+    merged = tuple("x" if axis == "x" else inner.pattern[axis] for axis in op.pattern)
+    return DimShuffle(merged)(source[0])
 
 
 def _drops(op: DimShuffle, ndim: int) -> bool:

@@ -173,16 +173,16 @@ class _Run:
                 new.name = variable.name
             if self.steps is not None:
                 self.steps.append(Step(name, variable, new))
-            return self.rewritten([new], depth + 1)[0]  # type: ignore[no-any-return]
+            return self.rewritten([new], depth + 1)[0]
         return variable
 
 
 def _folded(node: Apply) -> Any:
     """The constant that a node of constants computes, or None."""
-    if not node.inputs or not all(isinstance(v, Constant) for v in node.inputs):
+    data = [v.data for v in node.inputs if isinstance(v, Constant)]
+    if not data or len(data) < len(node.inputs):
         return None
     output = node.outputs[0]
-    data = [v.data for v in node.inputs]  # type: ignore[attr-defined]
     size = output.abstract.type.shape
     if None in size or int(np.prod(size, dtype=float)) > max([_FOLDED, *(d.size for d in data)]):
         return None

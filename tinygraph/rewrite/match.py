@@ -14,7 +14,7 @@ __all__ = ["is_negative_of", "made_by", "made_by_row", "scalar_value"]
 def made_by(variable: Any, *ops: type[Op]) -> tuple[Variable, ...] | None:
     """The inputs of the node that made a variable, if its operation is of one of these classes."""
     if variable.owner is not None and isinstance(variable.owner.op, ops):
-        return variable.owner.inputs  # type: ignore[no-any-return]
+        return variable.owner.inputs
     return None
 
 
@@ -22,7 +22,7 @@ def made_by_row(variable: Any, row: str) -> tuple[Any, ...] | None:
     """The inputs of the node that made a variable, if it is this elementwise operation."""
     owner = variable.owner
     if owner is not None and isinstance(owner.op, Elementwise) and owner.op.row == row:
-        return owner.inputs  # type: ignore[no-any-return]
+        return owner.inputs
     return None
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from tinygraph.graph import Apply
 from tinygraph.ops.elementwise import Elementwise
-from tinygraph.ops.indexing import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
+from tinygraph.ops.inc_subtensor import AdvancedIncSubtensor, IncSubtensor
 from tinygraph.ops.layout import BroadcastTo, DimShuffle, Reshape, broadcast_like
-from tinygraph.ops.nnet import LogSoftmax, Softmax, SoftmaxGrad
 from tinygraph.ops.reduce import Reduce
 from tinygraph.ops.scalar import add, mul, neg, sub, switch
+from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
+from tinygraph.ops.subtensor import AdvancedSubtensor, Subtensor
 from tinygraph.ops.transcendental import exp, expm1, log1p, sigmoid, softplus
 from tinygraph.rewrite.engine import Rules
 from tinygraph.rewrite.match import is_negative_of, made_by, made_by_row, scalar_value
