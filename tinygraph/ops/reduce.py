@@ -59,7 +59,7 @@ class Reduce(Op):
         return self.kind
 
     @property
-    def structural(self) -> bool:  # type: ignore[override]
+    def structural(self) -> bool:
         return self.kind == "sum"
 
     def infer(self, x: Abstract) -> TensorType:
