@@ -15,6 +15,7 @@ __all__ = [
     "DisconnectedInputError",
     "DtypeError",
     "GradientError",
+    "IndexingError",
     "InputError",
     "MissingInputError",
     "NullTypeGradError",
@@ -172,6 +173,10 @@ class TinygraphError(Exception):
 
 class ShapeError(TinygraphError, ValueError):
     """Shapes that do not fit together."""
+
+
+class IndexingError(TinygraphError, IndexError):
+    """An index that is out of bounds, or an index expression that has no meaning."""
 
 
 class DtypeError(TinygraphError, TypeError):
