@@ -194,6 +194,9 @@ class Op:
     structural
         Values are only moved, repeated or added up, so ``vjp`` also carries a mask of bools back to the inputs (there
         "added" means "or").
+    analytic
+        ``compute`` is the holomorphic function on complex arrays, so gradient checks may use the complex step; implied
+        by ``structural``.
 
     Example
     -------
@@ -214,6 +217,7 @@ class Op:
 
     view: ClassVar[bool] = False
     structural: ClassVar[bool] = False
+    analytic: ClassVar[bool] = False
     host: ClassVar[tuple[int, ...]] = ()
 
     @property
