@@ -331,7 +331,7 @@ def power(x: Any, y: Any) -> Any:
 
 def _half_away_from_zero(xp: Any, x: Any) -> Any:
     whole = xp.trunc(x)  # x + 0.5 would be rounded itself: 0.49999999999999994 + 0.5 is 1
-    return whole + xp.sign(x) * (abs(x - whole) >= 0.5)
+    return whole + xp.copysign(abs(x - whole) >= 0.5, x)
 
 
 def _rounding(name: str, compute: str | Callable[..., Any], doc: str) -> Callable[[Any], Any]:
