@@ -209,7 +209,7 @@ class Indexing(Op):
     leading: ClassVar[int] = 1
 
     @property
-    def host(self) -> tuple[int, ...]:  # type: ignore[override]
+    def host(self) -> tuple[int, ...]:
         """The scalars of the index: they decide which part is read."""
         return tuple(i for i, kind in enumerate(_markers(self.idx), self.leading) if kind == SCALAR)
 
