@@ -129,6 +129,7 @@ COMPARISON = [
     ],
     operation("isnan", np.isnan, Arg(), wrt=(), integers=ANYTHING),
     operation("isinf", np.isinf, Arg(), wrt=(), integers=ANYTHING),
+    operation("isfinite", np.isfinite, Arg(), wrt=(), integers=ANYTHING),
     *[
         operation(
             name,

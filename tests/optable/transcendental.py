@@ -12,6 +12,7 @@ __all__ = ["CASES"]
 
 ANYTHING = ("bool", "int64", "uint8")
 INNER = Arg(low=-0.9, high=0.9)
+LEG = Arg(low=0.5, high=2.0)
 POSITIVE = Arg(low=0.2, high=3.0)
 
 _DOMAINS = {
@@ -37,6 +38,7 @@ CASES: list[Case] = [
             ("fourth quadrant", -2.0, 0.5),
         )
     ],
+    operation("hypot", in_float64(np.hypot), LEG, LEG, integers=ANYTHING),
     *[
         case
         for function, reference in {
