@@ -321,8 +321,8 @@ def _masked_elementwise(node: Apply, g: Any, mask: Any, wanted: Sequence[bool]) 
             lane = switch(mask, lane, 0)
         lanes = own if mask is None else mask if own is None else and_(mask, own)
         if lanes is not None:
-            lanes = sum_to_like(broadcast_like(lanes, output), variable, inputs)
-        out.append((sum_to_like(lane, variable, inputs), lanes))
+            lanes = sum_to_like(broadcast_like(lanes, output), variable, output)
+        out.append((sum_to_like(lane, variable, output), lanes))
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from tinygraph.arguments import In, Out
 from tinygraph.errors import DtypeError, InputError, MissingInputError, UnusedInputError, UpdateError
 from tinygraph.graph import Constant, SharedVariable, Variable, ancestors, graph_inputs, replace, shared
-from tinygraph.ops.convert import as_tensor, constant
+from tinygraph.ops.convert import as_tensor, cast, constant
 from tinygraph.types import TensorType
 
 __all__ = ["Closed", "close", "replaced"]
@@ -174,7 +174,7 @@ def _output(value: Any) -> Any:
 
 
 def replaced(pairs: Mapping[Any, Any], strict: bool) -> dict[Variable, Variable]:
-    """Checked replacements: each value as a variable that can stand in for its key.
+    """Checked replacements: each value as a variable of its key's dtype that can stand in for it.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def replaced(pairs: Mapping[Any, Any], strict: bool) -> dict[Variable, Variable]
             )
             error.locate("", (), new.origin.trace())
             raise error
-        out[key] = new
+        out[key] = cast(new, key.dtype)
     return out
 
 

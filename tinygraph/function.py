@@ -86,7 +86,7 @@ def function(
     name
         For messages.
     rebuild_strict
-        True demands replacements of the same dtype; False rebuilds the graph with other dtypes.
+        True demands replacements of the same dtype; False casts them to it.
     allow_input_downcast
         True converts inputs of any dtype; False only those that lose nothing; None also takes Python floats.
     on_unused_input
@@ -321,7 +321,7 @@ def clone(
     replace
         Mapping, or pairs, of variables to their replacements.
     strict
-        True demands replacements of the same dtype.
+        True demands replacements of the same dtype; False casts them to it.
     share_inputs, copy_inputs
         True keeps the other inputs; False makes new ones. ``copy_inputs`` is Theano's old name.
 

@@ -37,9 +37,12 @@ class Variable:
         The Apply node that computes it and which of that node's outputs it is; None and 0 for a leaf.
     name
         A name for messages and pictures, or None.
+    like
+        A variable that certainly has the same shape, whatever it turns out to be: one and the same for all that do by
+        construction.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_origin", "abstract", "index", "name", "owner")
+    __slots__ = ("__dict__", "__weakref__", "_origin", "abstract", "index", "like", "name", "owner")
 
     #: What messages call such a leaf.
     kind: ClassVar[str] = "input"
@@ -55,6 +58,7 @@ class Variable:
         self.owner = owner
         self.index = index
         self.name = name
+        self.like: Variable = self
         self._origin = capture() if owner is None else None
 
     @property
@@ -170,6 +174,9 @@ class Apply:
             describe(err, self)
             raise
         self.outputs: tuple[Any, ...] = tuple(a.type.variable_class(a, self, i) for i, a in enumerate(abstracts))
+        model = op.shape_like(self.inputs)
+        if model is not None:
+            self.outputs[0].like = model.like
 
     @property
     def out(self) -> Any:
@@ -241,6 +248,10 @@ class Op:
             If the inputs do not fit; operands and source lines are added by the caller.
         """
         raise NotImplementedError(f"{type(self).__name__}.infer")
+
+    def shape_like(self, inputs: Sequence[Variable]) -> Variable | None:
+        """A variable whose shape the first output has in every case, or None where there is none to name."""
+        return None
 
     def is_identity(self, *inputs: Abstract) -> bool:
         """True when, for inputs of these types, the first output is the first input as it is."""

@@ -45,6 +45,9 @@ class Cast(Op):
     def infer(self, x: Abstract) -> TensorType:
         return x.type.with_dtype(self.dtype)
 
+    def shape_like(self, inputs: Sequence[Any]) -> Any:
+        return inputs[0]
+
     def is_identity(self, x: Abstract) -> bool:
         return x.dtype == self.dtype
 
@@ -171,7 +174,10 @@ def stack(*tensors: Any, axis: int = 0) -> Any:
     >>> T.stack([T.vector("a"), T.vector("b")], axis=1).ndim
     2
     """
-    items = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    items: Sequence[Any] = tensors
+    if tensors and isinstance(tensors[0], (list, tuple)):
+        items, *position = tensors
+        axis = position[0] if position else axis
     if not items:
         raise ShapeError("cannot stack an empty list of tensors", expected="at least one tensor")
     parts, _ = as_operands(items)

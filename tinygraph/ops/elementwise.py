@@ -14,7 +14,7 @@ from tinygraph.errors import DtypeError, TinygraphError
 from tinygraph.graph import Op
 from tinygraph.graph.provenance import capture
 from tinygraph.ops.convert import as_operands, as_tensor, cast, is_weak
-from tinygraph.ops.layout import sum_to_like, zeros_of
+from tinygraph.ops.layout import common_shape, sum_to_like, zeros_of
 from tinygraph.types import Abstract, TensorType, broadcast_shapes, is_discrete
 
 __all__ = ["ROWS", "Elementwise", "Row", "apply_row", "define"]
@@ -99,8 +99,17 @@ class Elementwise(Op):
         dtype = "bool" if row.dtypes in ("compare", "test") else inputs[-1].dtype
         if len(inputs) == 1:
             return first.with_dtype(dtype)
+        if any(x.type.dtype != inputs[-1].type.dtype for x in inputs[row.dtypes == "choose" : -1]):
+            raise DtypeError(
+                "the operands need one dtype",
+                actual=", ".join(x.dtype for x in inputs),
+                hint="use the function, which casts",
+            )
         shape = broadcast_shapes(*[x.type.shape for x in inputs])
         return first if shape == first.shape and dtype == first.dtype else TensorType(dtype, shape)
+
+    def shape_like(self, inputs: Sequence[Any]) -> Any:
+        return inputs[0] if len(inputs) == 1 else common_shape(inputs)
 
     def compute(self, xp: Any, *inputs: Any) -> Any:
         function = ROWS[self.row].compute
@@ -122,7 +131,7 @@ class Elementwise(Op):
             if not row.zero and (not row.vjp or row.vjp[position] is None):
                 return None
             return lambda: sum_to_like(
-                self.lane_vjp(position, inputs, outputs[0], cotangents[0]), inputs[position], inputs
+                self.lane_vjp(position, inputs, outputs[0], cotangents[0]), inputs[position], outputs[0]
             )
 
         return [lane(i) for i in range(len(inputs))]

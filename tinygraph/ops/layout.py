@@ -7,7 +7,7 @@ specialised to concrete input shapes they become constants.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,9 @@ __all__ = [
     "SpecifyShape",
     "SumTo",
     "broadcast_like",
+    "common_shape",
     "ints",
+    "same_shape",
     "sum_to_like",
     "zeros_of",
 ]
@@ -164,6 +166,9 @@ class Reshape(Op):
             extents[unknown[0]] = size // known
         return x.type.with_shape(tuple(None if n == -1 else n for n in extents))
 
+    def shape_like(self, inputs: Vjp) -> Any:
+        return _measured(inputs[1])
+
     def is_identity(self, x: Abstract, shape: Abstract) -> bool:
         return x.type.known and x.shape == self.infer(x, shape).shape
 
@@ -204,6 +209,9 @@ class BroadcastTo(Op):
             )
         return x.type.with_shape(extents)
 
+    def shape_like(self, inputs: Vjp) -> Any:
+        return _measured(inputs[1])
+
     def is_identity(self, x: Abstract, shape: Abstract) -> bool:
         return x.type.known and x.shape == self.infer(x, shape).shape
 
@@ -240,6 +248,9 @@ class SumTo(Op):
                     actual=shape_text(g.shape),
                 )
         return g.type.with_shape(extents)
+
+    def shape_like(self, inputs: Vjp) -> Any:
+        return _measured(inputs[1])
 
     def is_identity(self, g: Abstract, shape: Abstract) -> bool:
         return g.type.known and g.shape == shape.value
@@ -304,32 +315,44 @@ class SpecifyShape(Op):
         return [cotangents[0]]
 
 
+def _measured(shape: Any) -> Any:
+    """The tensor that a shape vector is the shape of, or None."""
+    return shape.owner.inputs[0] if shape.owner is not None and isinstance(shape.owner.op, Shape) else None
+
+
 def _agree(shape: Sequence[Extent], claimed: Sequence[Extent]) -> bool:
     return len(shape) == len(claimed) and all(
         n is None or m is None or n == m for n, m in zip(shape, claimed, strict=True)
     )
 
 
-def sum_to_like(g: Any, x: Any, beside: Iterable[Any] = ()) -> Any:
+def same_shape(a: Any, b: Any) -> bool:
+    """True where two tensors have the same shape in every case."""
+    return a.like is b.like or (a.type.known and a.type.shape == b.type.shape)
+
+
+def common_shape(tensors: Sequence[Any]) -> Any:
+    """One of some tensors that all others broadcast to in every case, or None where that depends on their extents."""
+    wide = max(tensors, key=lambda v: v.ndim)
+    for other in tensors:
+        if other.like is not wide.like and any(n != 1 for n in other.type.shape):
+            if wide.ndim > other.ndim or any(n != 1 for n in wide.type.shape):
+                return None
+            wide = other
+    return wide
+
+
+def sum_to_like(g: Any, x: Any, output: Any = None) -> Any:
     """The cotangent ``g`` of a broadcast ``x`` summed to the shape of ``x``; ``g`` itself where nothing was broadcast.
 
-    ``beside`` are the tensors that ``x`` was broadcast with: if each has extent 1 or fewer dimensions throughout, it
-    was not broadcast, whatever its own extents turn out to be.
+    ``output`` is the tensor that ``g`` is a cotangent of, whose shape ``g`` has.
     """
-    gs, xs = g.type.shape, x.type.shape
-    if gs == xs and (None not in xs or _alone(x, beside)):
-        return g
-    return SumTo()(g, Shape()(x))
-
-
-def _alone(x: Any, beside: Iterable[Any]) -> bool:
-    others = [other for other in beside if other is not x]
-    return bool(others or x in beside) and all(all(n == 1 for n in other.type.shape) for other in others)
+    return g if same_shape(g, x) or (output is not None and same_shape(output, x)) else SumTo()(g, Shape()(x))
 
 
 def broadcast_like(x: Any, model: Any) -> Any:
     """``x`` broadcast to the shape of ``model``."""
-    if x.type.known and x.type.shape == model.type.shape:
+    if same_shape(x, model):
         return x
     return BroadcastTo()(x, Shape()(model))
 

@@ -48,6 +48,9 @@ class _AlongAxis(Op):
             raise ShapeError(f"there is no axis {self.axis}", actual=str(x.type))
         return x.type
 
+    def shape_like(self, inputs: Vjp) -> Any:
+        return inputs[-1]
+
 
 @dataclass(frozen=True)
 class Softmax(_AlongAxis):

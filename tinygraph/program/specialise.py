@@ -6,17 +6,22 @@ is raised before anything is computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tinygraph import arrays
 from tinygraph.errors import TinygraphError
 from tinygraph.graph import Apply, Constant, SharedVariable, Variable, describe, infer, toposort
 from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.types import Abstract
 
 __all__ = ["infer_graph", "specialise"]
+
+#: Results of constants are computed once and kept up to this many elements.
+_FOLDED = 64
 
 
 def infer_graph(order: Iterable[Apply], known: Mapping[Variable, Abstract]) -> dict[Variable, Abstract]:
@@ -80,6 +85,8 @@ class _Builder:
         steps: list[tuple[Apply, tuple[int, ...], tuple[int, ...]]] = []
         for node in self._needed(order):
             ins = tuple(self._number(v) for v in node.inputs)
+            if self._folded(node, ins):
+                continue
             outs = []
             for i, variable in enumerate(node.outputs):
                 root = self.buffers[ins[0]].root if node.op.view and ins else -1
@@ -123,6 +130,21 @@ class _Builder:
                 for variable in node.inputs:
                     want(variable)
         return needed[::-1]
+
+    def _folded(self, node: Apply, ins: Sequence[int]) -> bool:
+        """Make constants of what a node of small constants computes, such as 1 / the number of rows."""
+        values = [self.buffers[n].value for n in ins]
+        types = [self._abstract(v).type for v in node.outputs]
+        small = all(t.known and math.prod(t.shape) <= _FOLDED for t in types)  # type: ignore[arg-type]
+        if not small or len(types) > 1 or not values or any(v is None for v in values):
+            return False
+        with arrays.ignore_floating_point():
+            try:
+                result = np.asarray(node.op.compute(arrays.get("numpy"), *values))
+            except (ValueError, IndexError, ArithmeticError):
+                return False  # it fails when it runs, where the error has its place
+        self.number[node.outputs[0]] = self._new(node.outputs[0], "constant", value=result)
+        return True
 
     def _number(self, variable: Variable) -> int:
         variable = self._alias(variable)

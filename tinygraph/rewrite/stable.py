@@ -11,7 +11,7 @@ from typing import Any
 from tinygraph.graph import Apply
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.ops.inc_subtensor import AdvancedIncSubtensor, IncSubtensor
-from tinygraph.ops.layout import BroadcastTo, DimShuffle, Reshape, broadcast_like
+from tinygraph.ops.layout import BroadcastTo, DimShuffle, Reshape, broadcast_like, same_shape
 from tinygraph.ops.reduce import Reduce
 from tinygraph.ops.scalar import add, mul, neg, sub, switch
 from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
@@ -38,10 +38,10 @@ def _one_plus(variable: Any) -> Any:
     inputs = made_by_row(variable, "add")
     if inputs is not None:
         for x, other in (inputs, inputs[::-1]):
-            if scalar_value(other) == 1 and x.type.shape == variable.type.shape:
+            if scalar_value(other) == 1 and same_shape(x, variable):
                 return x
     inputs = made_by_row(variable, "sub")
-    if inputs is not None and scalar_value(inputs[0]) == 1 and inputs[1].type.shape == variable.type.shape:
+    if inputs is not None and scalar_value(inputs[0]) == 1 and same_shape(inputs[1], variable):
         return neg(inputs[1])
     return None
 
@@ -110,7 +110,7 @@ def exp_minus_one(node: Apply) -> Any:
     pairs = [node.inputs] if sign == 1 else [node.inputs, node.inputs[::-1]]
     for x, other in pairs:
         inner = made_by_row(x, "exp")
-        if inner is not None and scalar_value(other) == sign and x.type.shape == node.outputs[0].type.shape:
+        if inner is not None and scalar_value(other) == sign and same_shape(x, node.outputs[0]):
             return expm1(inner[0])
     return None
 
@@ -123,7 +123,7 @@ def one_minus_sigmoid(node: Apply) -> Any:
     """1 − sigmoid(x) → sigmoid(−x), which does not cancel where sigmoid(x) is near 1."""
     one, x = node.inputs
     inner = made_by_row(x, "sigmoid")
-    if inner is None or scalar_value(one) != 1 or x.type.shape != node.outputs[0].type.shape:
+    if inner is None or scalar_value(one) != 1 or not same_shape(x, node.outputs[0]):
         return None
     return sigmoid(neg(inner[0]))
 
@@ -166,6 +166,10 @@ def _exp_absorbed(g: Any, x: Any, depth: int) -> Any:
             inside = _exp_absorbed(factor, x, depth - 1)
             if inside is not None:
                 return mul(inside, other)
+    for row, combine in (("add", add), ("sub", sub)):
+        if (inner := made_by_row(g, row)) is not None:
+            parts = [_exp_absorbed(part, x, depth - 1) for part in inner]
+            return None if any(part is None for part in parts) else combine(*parts)
     return None
 
 
@@ -198,7 +202,8 @@ def division_cancels(node: Apply) -> Any:
 def _times(g: Any, y: Any, depth: int) -> Any:
     """g · y with a division by y inside g cancelled, or None where g divides by y nowhere.
 
-    ``g`` is looked through as far as it is linear: signs, factors, sums, choices, and elements written into zeros.
+    ``g`` is looked through as far as it is linear: signs, factors, sums, choices, and elements written into zeros. The
+    result broadcasts to the shape of g · y, but may be smaller.
     """
     if depth == 0:
         return None
@@ -224,6 +229,8 @@ def _times(g: Any, y: Any, depth: int) -> Any:
             return combine(*[mul(old, y) if new is None else new for old, new in zip(inner, parts, strict=True)])
     if (inner := made_by_row(g, "switch")) is not None:
         return _times_choice(inner, y, depth)
+    if (inner := made_by(g, BroadcastTo)) is not None:
+        return _times(inner[0], y, depth - 1)
     return _times_written(g, y)
 
 
@@ -280,8 +287,7 @@ def exp_over_its_sum(node: Apply) -> Any:
             continue
         total = quotient[1].owner.op
         parts = [quotient[0], LogSumExp(total.axes, total.keepdims)(inner[0])]
-        if parts[0].type.shape != source.type.shape:
-            parts[0] = broadcast_like(parts[0], source)
+        parts[0] = broadcast_like(parts[0], source)
         for step in reversed(path):
             parts = [step.op(part, *step.inputs[1:]) for part in parts]
         return mul(parts[0], exp(sub(inner[0], parts[1])))
