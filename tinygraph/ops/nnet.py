@@ -119,7 +119,7 @@ def hard_sigmoid(x: Any) -> Any:
 
 
 def ultra_fast_sigmoid(x: Any) -> Any:
-    """A sigmoid of three pieces, off by less than 0.02; its gradient is that of the pieces.
+    """A sigmoid of three pieces, off by less than 0.03; its gradient is that of the pieces.
 
     >>> import tinygraph.tensor as T
     >>> x = T.vector("x")
@@ -129,9 +129,8 @@ def ultra_fast_sigmoid(x: Any) -> Any:
     half = mul(x, 0.5)
     size, sign = abs_(half), sgn(half)
     steep = mul(1.5, softsign(half))
-    # The piece between 1.7 and 3 is a line through these values; beyond, the value at 3 is kept.
-    flat_part = mul(sign, add(0.935409070603099, mul(0.0458812946797165, sub(size, 1.7))))
-    tanh = switch(lt(size, 1.7), steep, switch(lt(size, 3.0), flat_part, mul(sign, 0.99505475368673)))
+    line = mul(sign, add(0.935409070603099, mul(0.0458812946797165, sub(size, 1.7))))
+    tanh = switch(lt(size, 1.7), steep, switch(lt(size, 3.0), line, mul(sign, 0.99505475368673)))
     return mul(0.5, add(tanh, 1.0))
 
 
@@ -266,9 +265,9 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Any:
     array([0.69314718])
     """
     coding, true = _with_distribution(coding_dist, true_dist, "categorical_crossentropy")
-    if true.ndim < coding.ndim:
-        return neg(log(_picked(coding, true, "categorical_crossentropy")))
-    return neg(sum_over(mul(true, log(coding)), axis=-1))
+    if true.ndim == coding.ndim:
+        return neg(sum_over(mul(true, log(coding)), axis=-1))
+    return neg(log(_picked(coding, true, "categorical_crossentropy")))
 
 
 def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Any:
@@ -311,9 +310,9 @@ def softmax_cross_entropy_with_logits(logits: Any, labels: Any) -> Any:
     """
     x, true = _with_distribution(logits, labels, "softmax_cross_entropy_with_logits")
     logs = logsoftmax(x, axis=-1)
-    if true.ndim < x.ndim:
-        return neg(_picked(logs, true, "softmax_cross_entropy_with_logits"))
-    return neg(sum_over(mul(true, logs), axis=-1))
+    if true.ndim == x.ndim:
+        return neg(sum_over(mul(true, logs), axis=-1))
+    return neg(_picked(logs, true, "softmax_cross_entropy_with_logits"))
 
 
 def crossentropy_softmax_1hot(x: Any, y_idx: Any) -> tuple[Any, Any]:

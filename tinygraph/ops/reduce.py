@@ -60,7 +60,7 @@ class Reduce(Op):
 
     @property
     def structural(self) -> bool:
-        return self.kind == "sum"
+        return self.kind in ("sum", "max", "min")
 
     def infer(self, x: Abstract) -> TensorType:
         if self.kind in ("max", "min"):
@@ -83,19 +83,17 @@ class Reduce(Op):
         (x,) = inputs
         if is_discrete(x.dtype) or self.kind in ("any", "all"):
             return [None]
+        # A cotangent of bools is a mask on its way back, which stays one.
         g = restore_axes(cotangents[0], self.axes, x.ndim)
         if self.kind == "sum":
-            # Bools are a mask on its way back and stay bools.
             return [_repeated(g if g.dtype == "bool" else cast(g, x.dtype), x)]
         if self.kind == "prod":
             return [lambda: _prod_vjp(x, cast(g, x.dtype), self.axes)]
-        return [lambda: switch(eq(x, restore_axes(outputs[0], self.axes, x.ndim)), g, 0)]
+        return [lambda: switch(eq(x, restore_axes(outputs[0], self.axes, x.ndim)), g, False)]
 
 
 def _check_not_empty(kind: str, shape: Sequence[int | None], axes: Sequence[int]) -> None:
-    """An extremum of nothing is no number; where there is no result either, nothing is wrong."""
-    results = reduced_shape(shape, axes, False)
-    if 0 in [shape[axis] for axis in axes] and 0 not in results and None not in results:
+    if 0 in [shape[axis] for axis in axes]:
         raise ShapeError(
             f"the {kind} of no elements is not defined",
             expected="at least one element along " + ", ".join(f"axis {axis}" for axis in axes),
@@ -152,7 +150,7 @@ class ArgReduce(Op):
             _check_not_empty(self.kind, x.shape, self.axes)
             return xp.zeros(shape, dtype="int64")
         kept = reduced_shape(x.shape, self.axes, False)
-        last = xp.moveaxis(x, self.axes, range(len(kept), x.ndim)).reshape((*kept, -1))
+        last = xp.moveaxis(x, self.axes, tuple(range(len(kept), x.ndim))).reshape((*kept, -1))
         return getattr(xp, self.kind)(last, axis=-1).astype("int64", copy=False).reshape(shape)
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:

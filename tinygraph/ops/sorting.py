@@ -26,6 +26,8 @@ class Sort(Op):
 
     axis: int
 
+    structural = True
+
     def infer(self, x: Abstract) -> TensorType:
         return x.type
 
