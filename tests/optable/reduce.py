@@ -179,7 +179,7 @@ STATISTICS = [
         one("norm", f"L {p}", lambda x, p=p: T.norm(x, p, axis=1), lambda x, p=p: _norm(p)(x, axis=1), POSITIVE)
         for p in (1, 1.5, 3, -1, 0.5, np.inf, -np.inf)
     ),
-    one("norm", "L 0", lambda x: T.norm(x, 0), np.count_nonzero, TIES, wrt=()),
+    one("norm", "L 0", lambda x: T.norm(x, 0), lambda x: np.sum(x != 0, dtype=x.dtype), TIES, wrt=()),
     one("norm", "L 3, both signs", lambda x: T.norm(x, ord=3), _norm(3)),
 ]
 
@@ -200,7 +200,7 @@ def cumulative(name: str, reference: Callable[..., Any]) -> list[Case]:
     ]
     return [
         *cases,
-        one(name, "dtype", lambda x: function(x, 0, dtype="float64"), lambda x: reference(x, 0)),
+        one(name, "dtype", lambda x: function(x, 0, dtype="float64"), lambda x: reference(x, 0, dtype="float64")),
         one(name, "zeros", lambda x: function(x, axis=1), lambda x: reference(x, axis=1), ZEROS),
         one(name, "0-d", function, reference, Arg(())),
     ]

@@ -58,6 +58,9 @@ class Reduce(Op):
     def name(self) -> str:
         return self.kind
 
+    def __str__(self) -> str:
+        return _text(self.kind, self.axes, self.keepdims)
+
     @property
     def structural(self) -> bool:
         return self.kind in ("sum", "max", "min")
@@ -90,6 +93,10 @@ class Reduce(Op):
         if self.kind == "prod":
             return [lambda: _prod_vjp(x, cast(g, x.dtype), self.axes)]
         return [lambda: switch(eq(x, restore_axes(outputs[0], self.axes, x.ndim)), g, False)]
+
+
+def _text(kind: str, axes: tuple[int, ...], keepdims: bool) -> str:
+    return f"{kind}{{axes={axes}{', keepdims' if keepdims else ''}}}"
 
 
 def _check_not_empty(kind: str, shape: Sequence[int | None], axes: Sequence[int]) -> None:
@@ -139,6 +146,9 @@ class ArgReduce(Op):
     @property
     def name(self) -> str:
         return self.kind
+
+    def __str__(self) -> str:
+        return _text(self.kind, self.axes, self.keepdims)
 
     def infer(self, x: Abstract) -> TensorType:
         _check_not_empty(self.kind, x.shape, self.axes)
