@@ -292,7 +292,7 @@ def _node_vjp(node: Apply, arrived: Sequence[_Cotangent | None], wanted: Sequenc
     except GradientError as err:
         describe(err, node)
         raise
-    masks = _input_masks(node, [mask for _, mask in totals], wanted)
+    masks = _input_masks(node, totals, wanted)
     out: list[Any] = []
     for value, mask, is_wanted in zip(values, masks, wanted, strict=True):
         if value is None or not is_wanted:
@@ -337,16 +337,17 @@ def _times_finite_constant(op: Elementwise, inputs: Sequence[Any], position: int
     return abs(factor) < float("inf")
 
 
-def _input_masks(node: Apply, masks: Sequence[Any], wanted: Sequence[bool]) -> Sequence[Any]:
+def _input_masks(node: Apply, totals: Sequence[tuple[Any, Any]], wanted: Sequence[bool]) -> Sequence[Any]:
     """The masks of the inputs of a node that is no elementwise operation, None where they are not followed."""
     nothing = [None] * len(node.inputs)
+    masks = [mask for value, mask in totals if value is not None]  # an output that nobody used masks nothing
     if all(mask is None for mask in masks):
         return nothing
     if isinstance(node.op, Cast):
         return masks
     if not node.op.structural or any(mask is None for mask in masks):
         return nothing
-    moved = node.op.vjp(node.inputs, node.outputs, masks)
+    moved = node.op.vjp(node.inputs, node.outputs, [mask for _, mask in totals])
     made = [m() if callable(m) and use else m for m, use in zip(moved, wanted, strict=True)]
     return [m if isinstance(m, Variable) and m.dtype == "bool" else None for m in made]
 

@@ -12,6 +12,7 @@ import numpy as np
 from tinygraph.config import config
 from tinygraph.errors import DtypeError, ShapeError
 from tinygraph.graph import Constant, Op, Origin, Variable, as_variable, origin_scope
+from tinygraph.graph.provenance import capture
 from tinygraph.ops.join import Join
 from tinygraph.ops.layout import DimShuffle
 from tinygraph.types import Abstract, TensorType, canonical_dtype, is_discrete, promote, weak_dtype
@@ -179,14 +180,19 @@ def stack(*tensors: Any, axis: int = 0) -> Any:
         items, *position = tensors
         axis = position[0] if position else axis
     if not items:
-        raise ShapeError("cannot stack an empty list of tensors", expected="at least one tensor")
+        raise _of_stack(ShapeError("cannot stack an empty list of tensors", expected="at least one tensor"))
     parts, _ = as_operands(items)
     ndim = parts[0].ndim
     if not -ndim - 1 <= axis <= ndim:
-        raise ShapeError("there is no such axis in a stack", expected=f"{-ndim - 1} to {ndim}", actual=str(axis))
+        raise _of_stack(ShapeError("there is no such axis", expected=f"{-ndim - 1} to {ndim}", actual=str(axis)))
     at = axis % (ndim + 1)
     pattern = (*range(at), "x", *range(at, ndim))
     return Join(at)(*[DimShuffle(pattern)(part) for part in parts])
+
+
+def _of_stack(err: ShapeError) -> ShapeError:
+    err.locate("stack", (), capture().trace())
+    return err
 
 
 def _holds_variable(x: Any) -> bool:

@@ -103,5 +103,6 @@ class Split(Op):
         return tuple(xp.split(x, ends[:-1], axis=self.axis))
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
-        parts = [zeros_of(out) if g is None else g for out, g in zip(outputs, cotangents, strict=True)]
+        dtype = next(g.dtype for g in cotangents if g is not None)
+        parts = [zeros_of(out, dtype) if g is None else g for out, g in zip(outputs, cotangents, strict=True)]
         return [Join(self.axis)(*parts), None]

@@ -448,6 +448,9 @@ class SpecifySymbolicShape(Op):
     def infer(self, x: Abstract, shape: Abstract) -> Abstract:
         return SpecifyShape(shape.extents()).infer(x)
 
+    def shape_like(self, inputs: Vjp) -> Any:
+        return inputs[0]
+
     def is_identity(self, x: Abstract, shape: Abstract) -> bool:
         return x.type.known and None not in shape.extents()
 

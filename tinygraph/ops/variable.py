@@ -189,6 +189,7 @@ class TensorMethods(Variable):
                 if isinstance(leaf, SharedVariable):
                     new.container = copy.copy(leaf.container)
                     new.container.value = leaf.get_value(return_internal_type=True)
+                    new.default_update = copy.deepcopy(leaf.default_update, memo)
         for node in toposort([self]):
             if any(id(v) not in memo for v in node.outputs):
                 results = apply_node(node, [memo[id(v)] for v in node.inputs])
@@ -257,11 +258,13 @@ class TensorMethods(Variable):
         """The tensor with its axes in reverse order."""
         return shapes.transpose(self)
 
-    def reshape(self, *newshape: Any, ndim: int | None = None) -> Any:
+    def reshape(self, *newshape: Any, shape: Any = None, ndim: int | None = None) -> Any:
         """``T.reshape``; the sizes may come one by one, or as a tuple or vector that ``ndim`` may follow."""
-        first = newshape[0] if newshape else ()
-        if isinstance(first, (list, tuple)) or getattr(first, "ndim", False):
-            return shapes.reshape(self, first, *newshape[1:], **({} if ndim is None else {"ndim": ndim}))
+        if shape is not None:
+            newshape = (shape, *newshape)
+        if newshape and (isinstance(newshape[0], (list, tuple)) or getattr(newshape[0], "ndim", False)):
+            sizes, *length = newshape
+            return shapes.reshape(self, sizes, *length, **({} if ndim is None else {"ndim": ndim}))
         return shapes.reshape(self, newshape, ndim)
 
     def transpose(self, *axes: Any) -> Any:
