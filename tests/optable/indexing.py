@@ -33,7 +33,7 @@ def _inc(x, y, index):
 def _read(name, index, shape=(3, 4), empty=(), integers=DISCRETE):
     return Case(
         f"getitem: {name}",
-        "subtensor",
+        "TensorVariable.__getitem__",
         lambda x: x[index],
         lambda x: x[index],
         args=(Arg(shape),),
@@ -46,7 +46,7 @@ def _read_by(name, index, *extra, shape=(3, 4), empty=()):
     """A read whose index is made of further inputs."""
     return Case(
         f"getitem: {name}",
-        "subtensor",
+        "TensorVariable.__getitem__",
         lambda x, *rest: x[index(*rest)],
         lambda x, *rest: x[index(*rest)],
         args=(Arg(shape), *extra),
@@ -161,7 +161,7 @@ CASES: list[Case] = [
     _read_by("a mask of every element", lambda m: m, Arg((3, 4), dtype="bool"), empty=(((0, 4), (0, 4)),)),
     Case(
         "getitem: positive elements",
-        "subtensor",
+        "TensorVariable.__getitem__",
         lambda x: x[T.gt(x, 0)],
         lambda x: x[x > 0],
         args=(Arg((3, 4), draw=_signs),),
@@ -169,7 +169,7 @@ CASES: list[Case] = [
     ),
     Case(
         "getitem: nonzero of positive elements",
-        "subtensor",
+        "TensorVariable.__getitem__",
         lambda x: x[T.gt(x, 0).nonzero()],
         lambda x: x[(x > 0).nonzero()],
         args=(Arg((3, 4), draw=_signs),),

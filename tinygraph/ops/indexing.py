@@ -148,8 +148,7 @@ def _item(item: Any) -> Any:
         return _integer(index, "an index")
     if index.dtype != "bool" and not is_discrete(index.dtype):
         raise _not_integer(index, "an array in an index", " or bools")
-    # NumPy's own index type; the only dtype whose values it may not hold is wrapped around, as NumPy does.
-    return cast(index, "int64") if index.dtype == "uint64" else index
+    return index
 
 
 def _bound(bound: Any) -> Any:

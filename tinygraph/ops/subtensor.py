@@ -86,7 +86,7 @@ def _text(idx: Template) -> str:
     return f"[{', '.join(map(part, idx))}]"
 
 
-def out_of_bounds(index: int, axis: int, extent: int) -> IndexingError:
+def _out_of_bounds(index: int, axis: int, extent: int) -> IndexingError:
     return IndexingError(
         f"index {index} is out of bounds for axis {axis} of extent {extent}",
         expected=f"{-extent} to {extent - 1}" if extent else "no index: the axis is empty",
@@ -99,7 +99,7 @@ def too_many(ndim: int, wanted: int) -> ShapeError:
         f"too many indices: the tensor has {ndim} dimensions, the index is for {wanted}",
         expected=f"at most {ndim} indices; a mask counts as many as it has dimensions",
         actual=str(wanted),
-        hint="x[None] or x.dimshuffle adds dimensions; rows of several axes are picked with one index for each axis",
+        hint="x[None] or x.dimshuffle adds a dimension",
     )
 
 
@@ -123,7 +123,7 @@ def _check_known(entry: Any, axis: int, extent: Extent) -> None:
     known = value if isinstance(value, tuple) else (value,)
     for index in known if extent is not None else ():
         if isinstance(index, int) and not -extent <= index < extent:  # type: ignore[operator]
-            raise out_of_bounds(index, axis, extent)  # type: ignore[arg-type]
+            raise _out_of_bounds(index, axis, extent)  # type: ignore[arg-type]
 
 
 def _indexed_shape(entries: Sequence[Any], shape: Sequence[Extent]) -> tuple[Extent, ...]:
@@ -169,7 +169,7 @@ def _check_bounds(xp: Any, shape: tuple[int, ...], index: Iterable[Any]) -> None
             array = xp.asarray(entry, dtype="int64")
             wrong = array[(array < -extent) | (array >= extent)]
             if wrong.size:
-                raise out_of_bounds(int(wrong.reshape(-1)[0]), axis, extent)
+                raise _out_of_bounds(int(wrong.reshape(-1)[0]), axis, extent)
         axis += 1
 
 
@@ -198,12 +198,10 @@ def _explained(xp: Any, shape: tuple[int, ...], index: tuple[Any, ...], value: A
 # --- operations ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class Indexing(Op):
     """Base of the operations that have an index."""
 
     idx: Template
-
     structural = True
     #: Number of inputs before the inputs of the index.
     leading: ClassVar[int] = 1
@@ -233,6 +231,8 @@ class Indexing(Op):
 @dataclass(frozen=True)
 class Subtensor(Indexing):
     """``x[…]`` with integers and slices: a view."""
+
+    idx: Template
 
     view = True
 
@@ -275,6 +275,8 @@ class Subtensor(Indexing):
 class AdvancedSubtensor(Indexing):
     """``x[…]`` with at least one integer array."""
 
+    idx: Template
+
     @property
     def name(self) -> str:
         return "advanced_subtensor"
@@ -296,15 +298,13 @@ class AdvancedSubtensor(Indexing):
         return [lambda: AdvancedIncSubtensor(self.idx)(zeros_of(x, g.dtype), g, *indices), *[None] * len(indices)]
 
 
-@dataclass(frozen=True)
 class Writing(Indexing):
     """Base of the operations that give ``x`` with ``x[…]`` replaced by ``y`` (``set``) or incremented by it.
 
     Bools are incremented by "or".
     """
 
-    set: bool = False
-
+    set: bool
     leading = 2
 
     def infer(self, x: Abstract, y: Abstract, *indices: Abstract) -> TensorType:
@@ -314,10 +314,16 @@ class Writing(Indexing):
         BroadcastTo().infer(y, Abstract(TensorType("int64", (len(part),)), part))  # raises where it does not fit
         return x.type
 
+    def shape_like(self, inputs: Vjp) -> Any:
+        return inputs[0]
+
 
 @dataclass(frozen=True)
 class IncSubtensor(Writing):
     """``x`` after ``x[…] += y`` or ``x[…] = y``, with integers and slices."""
+
+    idx: Template
+    set: bool = False
 
     @property
     def name(self) -> str:
@@ -351,6 +357,9 @@ class AdvancedIncSubtensor(Writing):
     Where positions repeat, increments add up, and of the values set the last in C order stays.
     """
 
+    idx: Template
+    set: bool = False
+
     @property
     def name(self) -> str:
         return "advanced_set_subtensor" if self.set else "advanced_inc_subtensor"
@@ -360,9 +369,7 @@ class AdvancedIncSubtensor(Writing):
         index = self.index(indices)
         with _explained(xp, out.shape, index, y):
             if self.set:
-                # NumPy walks in the order of memory, which must therefore be C order for the last value to stay.
-                in_order = [xp.asarray(e, order="C") if hasattr(e, "shape") else e for e in index]
-                out[tuple(in_order)] = xp.asarray(y, order="C")
+                _set_elements(xp, out, index, y)
             elif self.idx == (ARRAY,) and out.ndim > 1:
                 _add_rows(xp, out, index[0], y)
             else:
@@ -389,6 +396,24 @@ class AdvancedIncSubtensor(Writing):
         numbers = Enumerate()(part)
         written = AdvancedIncSubtensor(self.idx, set=True)(zeros_of(x, "int64"), numbers, *indices)
         return eq(AdvancedSubtensor(self.idx)(written, *indices), numbers)
+
+
+def _set_elements(xp: Any, out: Any, index: tuple[Any, ...], values: Any) -> None:
+    """``out[index] = values``; where positions repeat, the last value in C order stays."""
+    if xp.name == "numpy":
+        # It writes in the order in which the index arrays lie in memory.
+        out[tuple(xp.asarray(e, order="C") if hasattr(e, "shape") else e for e in index)] = values
+        return
+    # Elsewhere writes race: only the last to each position may be made.
+    positions = xp.arange(out.size).reshape(out.shape)[index]
+    values = xp.broadcast_to(values, positions.shape).reshape(-1)
+    positions = positions.reshape(-1)
+    order = xp.argsort(positions, kind="stable")
+    ordered = positions[order]
+    is_last = xp.ones(ordered.shape, dtype=bool)
+    is_last[:-1] = ordered[1:] != ordered[:-1]
+    last = order[is_last]
+    out.reshape(-1)[positions[last]] = values[last]
 
 
 def _add_rows(xp: Any, out: Any, rows: Any, values: Any) -> None:
