@@ -8,14 +8,14 @@ advanced indexing hold.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ClassVar
 
-from tinygraph.errors import DtypeError, IndexingError, ShapeError
+from tinygraph.errors import DtypeError, IndexingError, ShapeError, TinygraphError
 from tinygraph.graph import Op
 from tinygraph.ops.convert import constant
 from tinygraph.ops.layout import BroadcastTo, ints, sum_to_like, zeros_of
@@ -53,12 +53,30 @@ Vjp = Sequence[Any]
 # --- templates ----------------------------------------------------------------------------------------------------
 
 
-def _markers(idx: Template) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def _markers(idx: Template) -> tuple[str, ...]:
     """The kinds of the index inputs, in their order."""
     flat: list[Any] = []
     for entry in idx:
         flat.extend(entry if isinstance(entry, tuple) else (entry,))
-    return [e for e in flat if isinstance(e, str)]
+    return tuple(e for e in flat if isinstance(e, str))
+
+
+def _with_slices(entries: Iterable[Any]) -> tuple[Any, ...]:
+    """Filled entries as Python indexes."""
+    index = []
+    for entry in entries:
+        if isinstance(entry, tuple):
+            _check_step(entry[2])
+            entry = slice(*entry)
+        index.append(entry)
+    return tuple(index)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fixed_index(idx: Template) -> tuple[Any, ...]:
+    """The index of a template without inputs."""
+    return _with_slices(idx)
 
 
 def _fill(idx: Template, values: Iterable[Any]) -> list[Any]:
@@ -159,7 +177,8 @@ def _indexed_shape(entries: Sequence[Any], shape: Sequence[Extent]) -> tuple[Ext
     return (*kept[:position], *block, *kept[position:], *shape[axis:])
 
 
-def _check_bounds(xp: Any, shape: tuple[int, ...], index: Iterable[Any]) -> None:
+def _wrong_index(xp: Any, shape: tuple[int, ...], index: Iterable[Any]) -> IndexingError | None:
+    """What to say of the first index that is out of bounds for an array of this shape; None where there is none."""
     axis = 0
     for entry in index:
         if entry is None or entry is Ellipsis:
@@ -169,30 +188,24 @@ def _check_bounds(xp: Any, shape: tuple[int, ...], index: Iterable[Any]) -> None
             array = xp.asarray(entry, dtype="int64")
             wrong = array[(array < -extent) | (array >= extent)]
             if wrong.size:
-                raise _out_of_bounds(int(wrong.reshape(-1)[0]), axis, extent)
+                return _out_of_bounds(int(wrong.reshape(-1)[0]), axis, extent)
         axis += 1
+    return None
 
 
-@contextlib.contextmanager
-def _explained(xp: Any, shape: tuple[int, ...], index: tuple[Any, ...], value: Any = None) -> Iterator[None]:
-    """Failures of indexing an array of this shape, in our words."""
-    if xp.name != "numpy":
-        _check_bounds(xp, shape, index)  # NumPy looks for itself; CuPy would wrap the index around
-    try:
-        yield
-    except IndexError as err:
-        _check_bounds(xp, shape, index)
-        raise ShapeError(
-            "the index arrays do not broadcast together",
-            expected="equal extents, or 1, counted from the last axis",
-            actual=" and ".join(shape_text(e.shape) for e in index if hasattr(e, "shape")),
-        ) from err
-    except ValueError as err:
-        raise ShapeError(
+def _explained(err: Exception, xp: Any, shape: tuple[int, ...], index: tuple[Any, ...], value: Any) -> TinygraphError:
+    """NumPy's failure to index an array of this shape, in our words."""
+    if isinstance(err, ValueError):
+        return ShapeError(
             "the value does not broadcast to the part it is written to",
             expected="the shape of the indexed part, or extents of 1",
             actual=shape_text(value.shape),
-        ) from err
+        )
+    return _wrong_index(xp, shape, index) or ShapeError(
+        "the index arrays do not broadcast together",
+        expected="equal extents, or 1, counted from the last axis",
+        actual=" and ".join(shape_text(e.shape) for e in index if hasattr(e, "shape")),
+    )
 
 
 # --- operations ---------------------------------------------------------------------------------------------------
@@ -218,14 +231,16 @@ class Indexing(Op):
         """The entries of the index with what is known of its inputs."""
         return _fill(self.idx, [a if a.ndim else a.value for a in indices])
 
-    def index(self, indices: Sequence[Any]) -> tuple[Any, ...]:
-        """The index as an array library takes it."""
+    def index(self, xp: Any, shape: tuple[int, ...], indices: Sequence[Any]) -> tuple[Any, ...]:
+        """The index into an array of this shape, as an array library takes it."""
         kinds = _markers(self.idx)
+        if not kinds:
+            return _fixed_index(self.idx)
         entries = _fill(self.idx, [int(i) if kind == SCALAR else i for kind, i in zip(kinds, indices, strict=True)])
-        for entry in entries:
-            if isinstance(entry, tuple):
-                _check_step(entry[2])
-        return tuple(slice(*e) if isinstance(e, tuple) else e for e in entries)
+        index = _with_slices(entries)
+        if xp.name != "numpy" and (wrong := _wrong_index(xp, shape, index)):
+            raise wrong  # NumPy looks for itself, CuPy would wrap the index around
+        return index
 
 
 @dataclass(frozen=True)
@@ -261,9 +276,11 @@ class Subtensor(Indexing):
         )
 
     def compute(self, xp: Any, x: Any, *indices: Any) -> Any:
-        index = self.index(indices)
-        with _explained(xp, x.shape, index):
+        index = self.index(xp, x.shape, indices)
+        try:
             return x[(*index, ...)]  # with the ellipsis a single element, too, is an array and a view
+        except IndexError as err:
+            raise _explained(err, xp, x.shape, index, None) from err
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
         x, *indices = inputs
@@ -285,12 +302,14 @@ class AdvancedSubtensor(Indexing):
         return x.type.with_shape(_indexed_shape(self.known(indices), x.shape))
 
     def compute(self, xp: Any, x: Any, *indices: Any) -> Any:
-        index = self.index(indices)
+        index = self.index(xp, x.shape, indices)
         *before, last = self.idx
-        with _explained(xp, x.shape, index):
+        try:
             if last == ARRAY and all(entry == FULL for entry in before) and x.flags.c_contiguous:
                 return xp.take(x, index[-1], axis=len(before))  # the same, faster
             return x[index]
+        except IndexError as err:
+            raise _explained(err, xp, x.shape, index, None) from err
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
         x, *indices = inputs
@@ -331,13 +350,15 @@ class IncSubtensor(Writing):
 
     def compute(self, xp: Any, x: Any, y: Any, *indices: Any) -> Any:
         out = xp.array(x, order="C")
-        index = self.index(indices)
-        with _explained(xp, out.shape, index, y):
+        index = self.index(xp, out.shape, indices)
+        try:
             part = out[(*index, ...)]
             if self.set:
                 part[...] = y
             else:
                 xp.add(part, y, out=part)
+        except (IndexError, ValueError) as err:
+            raise _explained(err, xp, out.shape, index, y) from err
         return out
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
@@ -366,14 +387,16 @@ class AdvancedIncSubtensor(Writing):
 
     def compute(self, xp: Any, x: Any, y: Any, *indices: Any) -> Any:
         out = xp.array(x, order="C")
-        index = self.index(indices)
-        with _explained(xp, out.shape, index, y):
+        index = self.index(xp, out.shape, indices)
+        try:
             if self.set:
                 _set_elements(xp, out, index, y)
             elif self.idx == (ARRAY,) and out.ndim > 1:
                 _add_rows(xp, out, index[0], y)
             else:
                 _add_elements(xp, out, index, y)
+        except (IndexError, ValueError) as err:
+            raise _explained(err, xp, out.shape, index, y) from err
         return out
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
