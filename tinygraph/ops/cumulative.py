@@ -62,6 +62,8 @@ class CumProd(Op):
     exclusive: bool = False
     reverse: bool = False
 
+    analytic = True
+
     def infer(self, x: Abstract) -> TensorType:
         return x.type
 
@@ -119,6 +121,8 @@ class LinearRecurrence(Op):
 
     axis: int
     reverse: bool = False
+
+    analytic = True
 
     @property
     def name(self) -> str:

@@ -27,6 +27,8 @@ class MatMul(Op):
     As ``np.matmul``: the axes before the last two are broadcast.
     """
 
+    analytic = True
+
     def infer(self, x: Abstract, y: Abstract) -> TensorType:
         _check_dtypes(x, y)
         if not x.ndim or not y.ndim:
@@ -127,6 +129,8 @@ class TensorDot(Op):
     x_axes: tuple[int, ...]
     y_axes: tuple[int, ...]
     batch: int = 0
+
+    analytic = True
 
     @property
     def name(self) -> str:

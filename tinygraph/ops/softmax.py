@@ -42,6 +42,8 @@ class _AlongAxis(Op):
 
     axis: int
 
+    analytic = True
+
     def infer(self, *inputs: Abstract) -> TensorType:
         x = inputs[-1]
         if not 0 <= self.axis < x.ndim:
@@ -79,7 +81,7 @@ class SoftmaxGrad(_AlongAxis):
         return "softmax_grad"
 
     def compute(self, xp: Any, g: Any, y: Any) -> Any:
-        return y * (g - xp.sum(g * y, axis=self.axis, keepdims=True, dtype=y.dtype))
+        return y * (g - xp.sum(g * y, axis=self.axis, keepdims=True))
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
         (g, y), (h,) = inputs, cotangents
@@ -114,6 +116,8 @@ class LogSumExp(Op):
 
     axes: tuple[int, ...]
     keepdims: bool
+
+    analytic = True
 
     def infer(self, x: Abstract) -> TensorType:
         return x.type.with_shape(reduced_shape(x.shape, self.axes, self.keepdims))
