@@ -63,6 +63,8 @@ def as_size(n: Any, op: str) -> Any:
     DtypeError, ShapeError
         If ``n`` is no integer or no scalar.
     """
+    if type(n) is int:
+        return n
     size = as_tensor(n)
     if size.dtype == "bool" or not is_discrete(size.dtype):
         raise located(

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tinygraph.errors import DtypeError, TinygraphError
-from tinygraph.graph import Constant, SharedVariable, Variable, apply_node, services, toposort
-from tinygraph.graph.walk import ancestors
+from tinygraph.graph import Constant, SharedVariable, Variable, ancestors, apply_node, services, toposort
 from tinygraph.ops import (
     arithmetic,
     creation,
