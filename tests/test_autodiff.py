@@ -181,6 +181,15 @@ def test_a_broadcast_lane_is_masked_only_where_every_copy_is():
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_elements_that_are_not_the_maximum_are_masked(mode):
+    m = T.dmatrix("m")
+    f = tg.function([m], [tg.grad(T.sqrt(m).max(), m), tg.grad(T.log(m).max(axis=1).sum(), m)], mode=mode)
+    of_max, of_rows = f(np.array([[0.0, 4.0], [0.0, 1.0]]))
+    np.testing.assert_array_equal(of_max, [[0, 0.25], [0, 0]])
+    np.testing.assert_array_equal(of_rows, [[0, 0.25], [0, 1]])
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_second_derivatives_are_masked_too(mode):
     cost = T.switch(v > 0, v**1.5, 0).sum()
     second = tg.grad(tg.grad(cost, v).sum(), v)

@@ -1,6 +1,16 @@
-"""Reverse-mode automatic differentiation on computational graphs, in the way of Theano."""
+"""Reverse-mode automatic differentiation on computational graphs, in the way of Theano.
 
-from tinygraph import gradient, tensor
+>>> import tinygraph as tg, tinygraph.tensor as T
+>>> x = T.dscalar("x")
+>>> f = tg.function([x], [x**2, tg.grad(x**2, x)])
+>>> [float(v) for v in f(3.0)]
+[9.0, 6.0]
+"""
+
+import importlib
+from typing import Any
+
+from tinygraph import errors, gradient, tensor
 from tinygraph.arguments import In, Out
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
@@ -19,10 +29,26 @@ __all__ = [
     "Variable",
     "clone",
     "config",
+    "errors",
     "function",
     "grad",
     "gradient",
+    "optim",
     "shared",
     "tensor",
+    "testing",
 ]
 __version__ = "0.1.0"
+
+#: Modules that many programs do without; they load when they are first asked for.
+_LATER = ("optim", "testing")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"tinygraph.{name}")
+    raise AttributeError(f"module 'tinygraph' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

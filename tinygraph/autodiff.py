@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygraph.errors import DisconnectedInputError, DtypeError, GradientError, NullTypeGradError, ShapeError
-from tinygraph.graph import Apply, Constant, Origin, Variable, describe, origin_scope, toposort
+from tinygraph.graph import Apply, Constant, Origin, Variable, describe, many_nodes, origin_scope, toposort
 from tinygraph.graph.provenance import capture
 from tinygraph.ops.convert import Cast, as_tensor, cast
 from tinygraph.ops.elementwise import ROWS, Elementwise
@@ -121,7 +121,8 @@ def grad(
     seeds = _seeds(cost, known_grads)
     order = toposort(seeds, stop=constant)
     influenced, cuts = _influenced(order, targets)
-    found = _backward(order, seeds, influenced, cuts)
+    with many_nodes():
+        found = _backward(order, seeds, influenced, cuts)
 
     results: list[Any] = []
     for target in targets:
@@ -299,11 +300,23 @@ def _node_vjp(node: Apply, arrived: Sequence[_Cotangent | None], wanted: Sequenc
             out.append(None)
             continue
         try:
-            out.append((value() if callable(value) else value, mask))
+            made = value() if callable(value) else value
         except NullTypeGradError as err:
             describe(err, node)
             out.append(NullGradient(err))
+        else:
+            out.append((made, _chosen(made) if mask is None else mask))
     return out
+
+
+def _chosen(value: Any) -> Any:
+    """The condition of a cotangent that an operation chose against zero, as ``max`` does: a mask of its own."""
+    owner = getattr(value, "owner", None)
+    if owner is None or not isinstance(owner.op, Elementwise) or owner.op.row != "switch":
+        return None
+    condition, _, other = owner.inputs
+    is_zero = isinstance(other, Constant) and not other.data.any()
+    return broadcast_like(condition, value) if is_zero else None
 
 
 def _masked_elementwise(node: Apply, g: Any, mask: Any, wanted: Sequence[bool]) -> list[Any]:

@@ -14,7 +14,7 @@ from tinygraph.backends import ReferenceExecutable
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
-from tinygraph.graph import STATE_LOCK, services, static_value, toposort
+from tinygraph.graph import STATE_LOCK, many_nodes, services, static_value, toposort
 from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
 from tinygraph.program import Program, infer_graph, specialise, verify
@@ -162,7 +162,8 @@ class Function:
         self._arguments = [
             Argument(spec, i, _label(name), backend, allow_downcast) for i, spec in enumerate(closed.specs)
         ]
-        self._roots = rewrite(closed.roots, closed.leaves) if mode == "FAST_RUN" else closed.roots
+        with many_nodes():
+            self._roots = rewrite(closed.roots, closed.leaves) if mode == "FAST_RUN" else closed.roots
         self._written = toposort(closed.roots, stop=closed.leaves)
         self._containers = [v.container for v in closed.shared]
         self._targets = [v.container for v in closed.targets]
@@ -241,8 +242,9 @@ class Function:
         types = [TensorType(value.dtype.name, tuple(value.shape)) for value in values]
         # The graph is checked as the user wrote it. Integer scalars are known here, and with them symbolic slices.
         seen = [Abstract(t, static_value(v) if t.ndim == 0 else None) for t, v in zip(types, values, strict=True)]
-        infer_graph(self._written, dict(zip(leaves, seen, strict=True)))
-        program = specialise(leaves, self._roots, [Abstract(t) for t in types])
+        with many_nodes():
+            infer_graph(self._written, dict(zip(leaves, seen, strict=True)))
+            program = specialise(leaves, self._roots, [Abstract(t) for t in types])
         if config.verify_programs == "yes":
             verify(program)
         signature = ", ".join(f"{v}: {t}" for v, t in zip(leaves, types, strict=True))

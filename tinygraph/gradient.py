@@ -1,5 +1,8 @@
 """Theano's module of derivatives: ``grad`` and its kin, and operations that change what flows back."""
 
+import importlib
+from typing import Any
+
 from tinygraph.autodiff import DisconnectedType, Lop, NullGradient, grad
 from tinygraph.errors import DisconnectedInputError, NullTypeGradError
 from tinygraph.ops.gradient import (
@@ -23,5 +26,12 @@ __all__ = [
     "grad_clip",
     "grad_scale",
     "undefined_grad",
+    "verify_grad",
     "zero_grad",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "verify_grad":  # the checker loads when it is first asked for
+        return importlib.import_module("tinygraph.testing").verify_grad
+    raise AttributeError(f"module 'tinygraph.gradient' has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """Nodes and how they are walked; no operation in particular."""
 
 from tinygraph.graph import services
+from tinygraph.graph.bulk import many_nodes
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, origin_scope
 from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
@@ -20,6 +21,7 @@ __all__ = [
     "describe",
     "graph_inputs",
     "infer",
+    "many_nodes",
     "origin_scope",
     "replace",
     "services",

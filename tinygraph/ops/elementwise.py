@@ -47,7 +47,7 @@ class Row:
         The derivative exists and is 0 almost everywhere (``floor``, ``sgn``): the input is connected, with gradient 0.
     masks
         For each input None, or a function ``(output, *inputs) -> bool tensor`` that is False in lanes from which no
-        cotangent flows to that input.
+        cotangent flows to that input; it may return None where it knows of no such lane.
     tame
         Every lane rule keeps a zero cotangent zero for any input (it multiplies by nothing that can be inf or NaN).
     analytic
