@@ -260,8 +260,8 @@ def _check(
     level = _Level(1, variables, points, [v.name for v in variables], outputs, positions)
     for _ in range(order):
         level = check.run(level)
-    if check.excluded and not check.checked:
-        raise check.error("every entry is at a kink or at the edge of the domain", hint="choose another point")
+        if check.excluded and not check.checked:
+            raise check.error("every entry is at a kink or at the edge of the domain", hint="choose another point")
     return GradientReport(seed, check.checked, dict(check.methods), tuple(check.excluded))
 
 
@@ -300,7 +300,7 @@ class _Check:
                     hint="choose a point inside the domain",
                 )
         cotangents = [self._weights(out.shape) for out in here]
-        projected = [TensorType(v.dtype, v.type.shape)(f"cotangent {i}") for i, v in enumerate(level.outputs)]
+        projected = [TensorType("float64", v.type.shape)(f"cotangent {i}") for i, v in enumerate(level.outputs)]
         targets = [level.inputs[i] for i in level.wrt]
         gradients = Lop(level.outputs, targets, projected, disconnected_inputs="ignore")
         claims = self._compiled([*level.inputs, *projected], gradients)([*level.values, *cotangents])
@@ -321,11 +321,11 @@ class _Check:
 
     def _compiled(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Callable[[Sequence[Array]], list[Array]]:
         compiled = function(list(inputs), list(outputs), mode=self.mode, on_unused_input="ignore")
-        return lambda values: [arrays.to_numpy(out) for out in compiled(*values)]
+        return lambda values: [arrays.to_numpy(out).astype("float64") for out in compiled(*values)]
 
     def _weights(self, shape: tuple[int, ...]) -> Array:
-        """Random numbers of both signs, none of them small."""
-        return (0.5 + self.random.random(shape)) * self.random.choice((-1.0, 1.0), shape)
+        """Random numbers of both signs, none of them small, which float32 represents exactly."""
+        return self.random.integers(512, 1536, shape) / 1024 * self.random.choice((-1.0, 1.0), shape)
 
     def _check_input(self, level: _Level, position: int, claim: Array, line: Line) -> None:
         x = level.values[position]

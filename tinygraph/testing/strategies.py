@@ -166,7 +166,7 @@ def layouts(array: Array) -> st.SearchStrategy[Array]:
     return st.sampled_from([array, *variants(array).values()])
 
 
-def axes(ndim: int, none: bool = True) -> st.SearchStrategy[None | int | tuple[int, ...]]:
+def axes(ndim: int, none: bool = True) -> st.SearchStrategy[int | tuple[int, ...] | None]:
     """Axis arguments for a tensor of ``ndim`` dimensions: an axis, a tuple of them, negative ones too, and None."""
     choices: list[st.SearchStrategy[Any]] = [hnp.valid_tuple_axes(ndim)]
     if ndim:
