@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
@@ -188,11 +187,13 @@ class Apply:
         return f"{self.op.name}({', '.join(map(str, self.inputs))})"
 
 
+@dataclass_transform(frozen_default=True)
 class Op:
     """An operation: how types follow from types, values from values, and gradients from gradients.
 
-    Subclasses are frozen dataclasses: their declared fields give equality, hash and text, so equal operations on the
-    same inputs are merged. An operation knows no array library; ``compute`` is handed one.
+    A subclass declares its parameters as fields, like a frozen dataclass (and may be decorated as one). The fields give
+    it its constructor, equality, hash and text, so equal operations on the same inputs are merged. An operation knows
+    no array library; ``compute`` is handed one.
 
     Class attributes
     ----------------
@@ -207,25 +208,83 @@ class Op:
 
     Example
     -------
-    >>> from dataclasses import dataclass
     >>> import tinygraph as tg, tinygraph.tensor as T
-    >>> @dataclass(frozen=True)
-    ... class Cube(tg.Op):
+    >>> class Power(tg.Op):
+    ...     n: int
     ...     def infer(self, x):
     ...         return x.type
     ...     def compute(self, xp, x):
-    ...         return x * x * x
+    ...         return x**self.n
     ...     def vjp(self, inputs, outputs, cotangents):
-    ...         return [3 * inputs[0] ** 2 * cotangents[0]]
+    ...         return [self.n * inputs[0] ** (self.n - 1) * cotangents[0]]
     >>> x = T.dscalar("x")
-    >>> float(tg.grad(Cube()(x), x).eval({x: 2.0}))
+    >>> float(tg.grad(Power(3)(x), x).eval({x: 2.0}))
     12.0
+    >>> Power(3) == Power(3), str(Power(n=4))
+    (True, 'power{n=4}')
     """
 
     view: ClassVar[bool] = False
     structural: ClassVar[bool] = False
     analytic: ClassVar[bool] = False
     host: ClassVar[tuple[int, ...]] = ()
+
+    #: Names of the declared fields, those of base classes first.
+    _fields: ClassVar[tuple[str, ...]] = ()
+
+    # Written here once rather than generated for each class: half of the time to import the package went into
+    # generating the methods of dataclasses.
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("__annotations__", {})
+        declared = (name for name, kind in own.items() if "ClassVar" not in str(kind))
+        cls._fields = tuple(dict.fromkeys((*cls._fields, *declared)))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        names = self._fields
+        if len(args) != len(names) or kwargs:
+            args = self._bound(args, kwargs)
+        self.__dict__.update(zip(names, args, strict=True))
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """One value for each field, from positional arguments, keywords and defaults."""
+        given = dict(zip(self._fields, args, strict=False))
+        wrong = [name for name in kwargs if name not in self._fields or name in given]
+        given.update(kwargs)
+        lacking = [name for name in self._fields if name not in given and not hasattr(type(self), name)]
+        if wrong or lacking or len(args) > len(self._fields):
+            raise TypeError(
+                f"{type(self).__name__} takes {', '.join(self._fields) or 'no arguments'}; "
+                f"got {len(args)} by position and {', '.join(kwargs) or 'none'} by name"
+            )
+        return tuple(given[name] if name in given else getattr(type(self), name) for name in self._fields)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self is other or self._values() == other._values()
+
+    def __hash__(self) -> int:
+        known = self.__dict__.get("_hash")
+        if known is None:
+            known = self.__dict__["_hash"] = hash((type(self), *self._values()))
+        return known
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"an operation is never changed; make another {type(self).__name__} instead")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}  # hashes of text differ
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self._fields)})"
 
     @property
     def name(self) -> str:
@@ -303,8 +362,7 @@ class Op:
         return list(outputs)
 
     def __str__(self) -> str:
-        fields: Any = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-        inner = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields)
+        inner = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
         return f"{self.name}{{{inner}}}" if inner else self.name
 
 

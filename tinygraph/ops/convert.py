@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,6 @@ def is_weak(x: Any) -> bool:
     return isinstance(x, (bool, int, float, np.bool_, np.integer))
 
 
-@dataclass(frozen=True)
 class Cast(Op):
     """Values converted to a dtype; to an integer dtype they are truncated towards zero."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.config import config
@@ -177,7 +176,6 @@ def get_scalar_constant_value(v: Any) -> Any:
 # --- ranges -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class ARange(Op):
     """Numbers from the first input, in steps of the third, up to the second, which is left out."""
 

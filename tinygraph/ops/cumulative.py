@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -23,7 +22,6 @@ def _along(axis: int, ndim: int, part: slice) -> tuple[slice, ...]:
     return (*[slice(None)] * axis, part, *[slice(None)] * (ndim - axis - 1))
 
 
-@dataclass(frozen=True)
 class CumSum(Op):
     """Sums of the elements up to each one along an axis; with ``reverse``, from each one to the end.
 
@@ -51,7 +49,6 @@ class CumSum(Op):
         return [CumSum(self.axis, not self.reverse)(cotangents[0])]
 
 
-@dataclass(frozen=True)
 class CumProd(Op):
     """Products of the elements up to each one along an axis; with ``reverse``, from each one to the end.
 
@@ -87,7 +84,6 @@ class CumProd(Op):
         return [mul(before, after)]
 
 
-@dataclass(frozen=True)
 class Shift(Op):
     """Elements moved ``step`` places along an axis (1 or -1); the place that falls free is filled with 0."""
 
@@ -112,7 +108,6 @@ class Shift(Op):
         return [Shift(self.axis, -self.step)(cotangents[0])]
 
 
-@dataclass(frozen=True)
 class LinearRecurrence(Op):
     """r[k] = b[k] + a[k] * r[k - 1] along an axis, from r[0] = b[0]; with ``reverse`` from the end, by r[k + 1].
 

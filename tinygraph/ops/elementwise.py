@@ -76,7 +76,6 @@ class Row:
 ROWS: dict[str, Row] = {}
 
 
-@dataclass(frozen=True)
 class Elementwise(Op):
     """The operation of one row, applied to every element of its broadcast inputs."""
 

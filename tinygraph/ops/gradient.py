@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import NullTypeGradError
@@ -36,7 +35,6 @@ class PassThrough(Op):
         return x
 
 
-@dataclass(frozen=True)
 class DisconnectedGrad(PassThrough):
     """No gradient flows back: what is behind counts as disconnected."""
 
@@ -48,7 +46,6 @@ class DisconnectedGrad(PassThrough):
         return [None]
 
 
-@dataclass(frozen=True)
 class ZeroGrad(PassThrough):
     """A gradient of zero flows back."""
 
@@ -60,7 +57,6 @@ class ZeroGrad(PassThrough):
         return [zeros_of(inputs[0])]
 
 
-@dataclass(frozen=True)
 class UndefinedGrad(PassThrough):
     """Asking for the gradient through this raises an error."""
 
@@ -72,7 +68,6 @@ class UndefinedGrad(PassThrough):
         raise NullTypeGradError("the gradient was declared undefined here by undefined_grad")
 
 
-@dataclass(frozen=True)
 class GradClip(PassThrough):
     """The gradient is clipped to an interval on its way back."""
 
@@ -87,7 +82,6 @@ class GradClip(PassThrough):
         return [clip(cotangents[0], self.lower, self.upper)]
 
 
-@dataclass(frozen=True)
 class GradScale(PassThrough):
     """The gradient is multiplied by a number on its way back."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -17,7 +16,6 @@ __all__ = ["Join", "Split"]
 Vjp = Sequence[Any]
 
 
-@dataclass(frozen=True)
 class Join(Op):
     """Tensors of one dtype, one after the other along an existing axis."""
 
@@ -64,7 +62,6 @@ class Join(Op):
         return Split(self.axis, len(inputs))(g, sizes)
 
 
-@dataclass(frozen=True)
 class Split(Op):
     """A tensor cut along an axis into ``parts`` pieces whose extents are the entries of the second input."""
 

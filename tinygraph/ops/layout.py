@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import ShapeError
@@ -40,7 +39,6 @@ def ints(values: Any) -> tuple[int, ...]:
     return tuple(values.tolist())
 
 
-@dataclass(frozen=True)
 class Shape(Op):
     """The shape of a tensor, as an int64 vector."""
 
@@ -54,7 +52,6 @@ class Shape(Op):
         return [None]
 
 
-@dataclass(frozen=True)
 class AxisExtent(Op):
     """The extent of one axis, as an int64 scalar."""
 
@@ -74,7 +71,6 @@ class AxisExtent(Op):
         return [None]
 
 
-@dataclass(frozen=True)
 class DimShuffle(Op):
     """Axes reordered, inserted (``"x"``, extent 1) and, where their extent is 1, dropped."""
 
@@ -135,7 +131,6 @@ class DimShuffle(Op):
         return [DimShuffle(tuple(position.get(axis, "x") for axis in range(x.ndim)))(cotangents[0])]
 
 
-@dataclass(frozen=True)
 class Reshape(Op):
     """Values in C order under another shape; the second input is the shape, in which one entry may be -1."""
 
@@ -179,7 +174,6 @@ class Reshape(Op):
         return [Reshape()(cotangents[0], Shape()(inputs[0])), None]
 
 
-@dataclass(frozen=True)
 class BroadcastTo(Op):
     """Values repeated along axes of extent 1 and along new leading axes; the second input is the shape."""
 
@@ -222,7 +216,6 @@ class BroadcastTo(Op):
         return [sum_to_like(cotangents[0], inputs[0]), None]
 
 
-@dataclass(frozen=True)
 class SumTo(Op):
     """Broadcasting undone: sums over the axes along which a tensor of the given shape was repeated.
 
@@ -270,7 +263,6 @@ class SumTo(Op):
         return [broadcast_like(cotangents[0], inputs[0]), None]
 
 
-@dataclass(frozen=True)
 class SpecifyShape(Op):
     """The tensor itself, with extents that the user vouches for; they are checked at run time.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -20,7 +19,6 @@ __all__ = ["MatMul", "TensorDot", "batched_dot", "batched_tensordot", "dot", "ma
 Vjp = Sequence[Any]
 
 
-@dataclass(frozen=True)
 class MatMul(Op):
     """The product of two matrices, vectors (a row on the left, a column on the right) or stacks of matrices.
 
@@ -112,7 +110,6 @@ def _outer(x: Any, y: Any) -> Any:
     return mul(_with_axis(x, 1), _with_axis(y, 0))
 
 
-@dataclass(frozen=True)
 class TensorDot(Op):
     """Products of two tensors, summed over pairs of axes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.config import config
@@ -24,7 +23,6 @@ Vjp = Sequence[Any]
 # --- diagonals ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class Diagonal(Op):
     """The elements ``[i, i + offset]`` of two axes, along a new last axis."""
 
@@ -48,7 +46,6 @@ class Diagonal(Op):
         return [PlaceDiagonal(self.offset, self.axis1, self.axis2)(cotangents[0], extents)]
 
 
-@dataclass(frozen=True)
 class PlaceDiagonal(Op):
     """Zeros but for the values, which stand at ``[i, i + offset]`` of two axes; their extents are the second input."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -188,7 +187,6 @@ def _counts(reps: Any, ndim: int | None) -> list[Any]:
     return [as_size(subtensor(counts, i), "tile") for i in range(counts.type.shape[0])]
 
 
-@dataclass(frozen=True)
 class RepeatEach(Op):
     """Each slice along an axis repeated as often as its entry in the second input says."""
 
@@ -219,7 +217,6 @@ class RepeatEach(Op):
         return [SumRuns(self.axis)(cotangents[0], inputs[1]), None]
 
 
-@dataclass(frozen=True)
 class SumRuns(Op):
     """Sums of runs of neighbours along an axis, whose lengths the second input says; bools are combined by "or"."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -33,7 +32,6 @@ __all__ = [
 Vjp = Sequence[Any]
 
 
-@dataclass(frozen=True)
 class Reduce(Op):
     """One value for each position outside ``axes``.
 
@@ -130,7 +128,6 @@ def _prod_vjp(x: Any, g: Any, axes: Sequence[int]) -> Any:
     return mul(g, others if undo is None else undo(others))
 
 
-@dataclass(frozen=True)
 class ArgReduce(Op):
     """The place of the first extremum, counted in C order over ``axes``; NaN counts as the extremum.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -435,7 +434,6 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return BroadcastTo()(as_tensor(x), as_shape(shape, "broadcast_to"))
 
 
-@dataclass(frozen=True)
 class SpecifySymbolicShape(Op):
     """The tensor itself, which must have the shape that the second input says."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import ShapeError
@@ -54,7 +53,6 @@ class _AlongAxis(Op):
         return inputs[-1]
 
 
-@dataclass(frozen=True)
 class Softmax(_AlongAxis):
     """exp(x) / Σ exp(x) along an axis."""
 
@@ -70,7 +68,6 @@ class Softmax(_AlongAxis):
         return [SoftmaxGrad(self.axis)(cotangents[0], outputs[0])]
 
 
-@dataclass(frozen=True)
 class SoftmaxGrad(_AlongAxis):
     """y · (g − Σ g · y) along an axis: what softmax, with output y, makes of a cotangent g."""
 
@@ -92,7 +89,6 @@ class SoftmaxGrad(_AlongAxis):
         return [SoftmaxGrad(self.axis)(h, y), to_y]  # in g it is linear and symmetric
 
 
-@dataclass(frozen=True)
 class LogSoftmax(_AlongAxis):
     """x − log Σ exp(x) along an axis."""
 
@@ -110,7 +106,6 @@ class LogSoftmax(_AlongAxis):
         return [sub(g, mul(exp(outputs[0]), _total(g, self.axis)))]
 
 
-@dataclass(frozen=True)
 class LogSumExp(Op):
     """log Σ exp(x) over ``axes``."""
 

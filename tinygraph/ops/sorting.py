@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
@@ -20,7 +19,6 @@ Vjp = Sequence[Any]
 _KINDS = {"quicksort": False, "heapsort": False, "mergesort": True, "stable": True}
 
 
-@dataclass(frozen=True)
 class Sort(Op):
     """The elements along an axis in ascending order, NaN last."""
 
@@ -39,7 +37,6 @@ class Sort(Op):
         return [Permute(self.axis)(cotangents[0], ArgSort(self.axis, stable=False)(order))]
 
 
-@dataclass(frozen=True)
 class ArgSort(Op):
     """The places of the elements along an axis in ascending order of their values, NaN last."""
 
@@ -57,7 +54,6 @@ class ArgSort(Op):
         return [None]
 
 
-@dataclass(frozen=True)
 class Permute(Op):
     """Elements along an axis in the order that the second input, a permutation for each line, gives."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ClassVar
 
@@ -243,7 +242,6 @@ class Indexing(Op):
         return index
 
 
-@dataclass(frozen=True)
 class Subtensor(Indexing):
     """``x[…]`` with integers and slices: a view."""
 
@@ -288,7 +286,6 @@ class Subtensor(Indexing):
         return [lambda: IncSubtensor(self.idx)(zeros_of(x, g.dtype), g, *indices), *[None] * len(indices)]
 
 
-@dataclass(frozen=True)
 class AdvancedSubtensor(Indexing):
     """``x[…]`` with at least one integer array."""
 
@@ -337,7 +334,6 @@ class Writing(Indexing):
         return inputs[0]
 
 
-@dataclass(frozen=True)
 class IncSubtensor(Writing):
     """``x`` after ``x[…] += y`` or ``x[…] = y``, with integers and slices."""
 
@@ -371,7 +367,6 @@ class IncSubtensor(Writing):
         ]
 
 
-@dataclass(frozen=True)
 class AdvancedIncSubtensor(Writing):
     """``x`` after ``x[…] += y`` or ``x[…] = y``, with at least one integer array.
 
@@ -461,7 +456,6 @@ def _distinct(indices: Sequence[Any]) -> bool:
     return owner is not None and isinstance(owner.op, Nonzero) and tuple(indices) == owner.outputs
 
 
-@dataclass(frozen=True)
 class Enumerate(Op):
     """The numbers of a tensor's elements in C order, in its shape."""
 
@@ -475,7 +469,6 @@ class Enumerate(Op):
         return [None]
 
 
-@dataclass(frozen=True)
 class Nonzero(Op):
     """For each axis the indices of the elements that are not zero, as int64 vectors of one length."""
 
@@ -500,7 +493,6 @@ class Nonzero(Op):
         return [None]
 
 
-@dataclass(frozen=True)
 class FitMask(Op):
     """A mask, which must have the extents of the axes that it indexes: the second input."""
 
