@@ -237,8 +237,7 @@ class Op:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = cls.__dict__.get("__annotations__", {})
-        declared = (name for name, kind in own.items() if "ClassVar" not in str(kind))
+        declared = (name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind))
         cls._fields = tuple(dict.fromkeys((*cls._fields, *declared)))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

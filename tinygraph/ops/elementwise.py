@@ -117,7 +117,7 @@ class Elementwise(Op):
         return function(xp, *inputs)
 
     def lane_vjp(self, position: int, inputs: Sequence[Any], output: Any, cotangent: Any) -> Any:
-        """The cotangent of one input in each lane of the output, before broadcasting is undone; None if there is none."""
+        """The cotangent of one input in each lane of the output, before broadcasting is undone, or None."""
         row = ROWS[self.row]
         if row.zero:
             return zeros_of(output)
