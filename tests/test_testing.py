@@ -1,6 +1,5 @@
 """The tools for tests, tested: gradients that are wrong must be found, right ones must pass."""
 
-import dataclasses
 import importlib
 import re
 import subprocess
@@ -22,7 +21,6 @@ RNG = np.random.default_rng(0)
 MATRIX = RNG.uniform(0.5, 1.5, (3, 4))
 
 
-@dataclasses.dataclass(frozen=True)
 class Faulty(tg.Op):
     """A function of one input whose derivative is right or wrong in one of many ways.
 
@@ -48,10 +46,7 @@ class Faulty(tg.Op):
             "transpose": lambda: g.T,
             "scale": lambda: 3 * g,
         }
-        made = right[self.kind]()
-        if self.fault == "second order":
-            return [made + 0.0005 * T.sqr(g * tg.gradient.disconnected_grad(x))]
-        return [FAULTS[self.fault](made, x)]
+        return [FAULTS[self.fault](right[self.kind](), x)]
 
 
 def _few(g, x):
@@ -98,7 +93,6 @@ def test_wrong_gradients_of_large_inputs_fail(fault):
 
 
 def test_a_fault_of_the_second_order_only():
-    @dataclasses.dataclass(frozen=True)
     class Slope(tg.Op):
         """cos(x), as the derivative of sin; its own derivative is wrong."""
 
@@ -113,7 +107,6 @@ def test_a_fault_of_the_second_order_only():
         def vjp(self, inputs, outputs, cotangents):
             return [-self.factor * cotangents[0] * T.sin(inputs[0])]
 
-    @dataclasses.dataclass(frozen=True)
     class Sine(tg.Op):
         factor: float
 
@@ -133,7 +126,6 @@ def test_a_fault_of_the_second_order_only():
 
 
 def test_a_vjp_that_is_wrong_towards_its_cotangent():
-    @dataclasses.dataclass(frozen=True)
     class Product(tg.Op):
         """g times h, differentiated rightly towards h only."""
 
@@ -146,7 +138,6 @@ def test_a_vjp_that_is_wrong_towards_its_cotangent():
         def vjp(self, inputs, outputs, cotangents):
             return [1.0005 * cotangents[0] * inputs[1], cotangents[0] * inputs[0]]
 
-    @dataclasses.dataclass(frozen=True)
     class Square(tg.Op):
         def infer(self, x):
             return x.type
@@ -163,7 +154,6 @@ def test_a_vjp_that_is_wrong_towards_its_cotangent():
 
 
 def test_a_missing_sum_over_broadcast_axes():
-    @dataclasses.dataclass(frozen=True)
     class Sum(tg.Op):
         summed: bool
 
@@ -186,7 +176,6 @@ def test_a_missing_sum_over_broadcast_axes():
 
 
 def test_a_transposed_gradient():
-    @dataclasses.dataclass(frozen=True)
     class Product(tg.Op):
         transposed: bool
 
@@ -241,12 +230,11 @@ def test_the_seed_repeats_a_check():
 def test_the_complex_step_is_used_where_it_can_be():
     assert set(check_grad(lambda x: T.exp(x) * x, MATRIX).methods) == {"complex step"}
     assert set(check_grad(lambda x: T.dot(x, x.T)[:2].sum(), MATRIX).methods) == {"complex step"}
-    assert set(check_grad(lambda x: abs(x), MATRIX).methods) == {"central differences"}
+    assert set(check_grad(abs, MATRIX).methods) == {"central differences"}
     assert check_grad(lambda x: T.exp(25 * x), [1.0, -1.0]).excluded == ()
 
 
 def test_an_operation_that_only_claims_to_be_holomorphic():
-    @dataclasses.dataclass(frozen=True)
     class Floats(tg.Op):
         analytic = True
 
@@ -276,7 +264,6 @@ def test_kinks_are_reported_and_left_out():
 
 
 def test_a_gradient_outside_the_one_sided_ones_is_no_kink():
-    @dataclasses.dataclass(frozen=True)
     class Hinge(tg.Op):
         slope: float
 
@@ -367,9 +354,12 @@ def test_tolerances():
 
 
 def test_nothing_to_differentiate():
-    for f, x in ((T.argmax, MATRIX), (lambda x: x + 1.5, np.arange(3))):
+    for f, x in ((T.argmax, MATRIX), (lambda x: x + 1.5, np.arange(3)), (lambda x: 2, MATRIX)):
         with pytest.raises(GradientError, match="nothing to differentiate"):
             check_grad(f, x)
+    for options in ({"wrt": [1]}, {"wrt": []}, {"wrt": [2]}, {"order": 0}):
+        with pytest.raises(GradientError, match="nothing to differentiate"):
+            check_grad(lambda x, n: x * n, MATRIX, 3, **options)
     with pytest.raises(DtypeError, match="input 1 of a gradient check is no array of numbers"):
         check_grad(lambda x, y: x, 1.0, "text")
 
@@ -422,7 +412,6 @@ def test_verify_grad_refuses():
 # --- promises of operations ---------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
 class Liar(tg.Op):
     """The identity, with one broken promise."""
 
@@ -482,7 +471,7 @@ def test_kept_promises():
     w = tg.shared(np.ones(4))
     out = T.dot(x, w)[:n] + T.arange(n) * 2.0
     (value,) = check_ops([x, n, w], [out], [MATRIX, 2, np.ones(4)])
-    np.testing.assert_allclose(value, MATRIX.sum(axis=1)[:2] + [0, 2])
+    np.testing.assert_allclose(value, MATRIX.sum(axis=1)[:2] + np.array([0, 2]))
     (value,) = check_ops([x], [T.dot(x, w)], [MATRIX])
     np.testing.assert_allclose(value, MATRIX.sum(axis=1))
     assert Liar("")(T.dvector()).ndim == 1

@@ -61,7 +61,7 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 def _half_away_from_zero(x: Any) -> Any:
     whole = np.trunc(x)
     with np.errstate(invalid="ignore"):
-        return whole + np.where(abs(x - whole) >= 0.5, np.sign(x), 0)
+        return np.copysign(whole + np.where(abs(x - whole) >= 0.5, np.sign(x), 0), x)
 
 
 ARITHMETIC = [

@@ -16,6 +16,7 @@ from tinygraph.autodiff import Lop
 from tinygraph.errors import DtypeError, GradientError
 from tinygraph.function import function
 from tinygraph.graph import Variable
+from tinygraph.ops.convert import as_tensor
 from tinygraph.testing.numeric import Direction, Line, Tolerance, Verdict, complex_graph, resolution_of
 from tinygraph.types import TensorType, is_float, shape_text
 
@@ -252,10 +253,16 @@ def _check(
 ) -> GradientReport:
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     built = f(*variables)
-    outputs = [out for out in (built if isinstance(built, (list, tuple)) else [built]) if is_float(out.dtype)]
-    positions = [i for i, p in enumerate(points) if p.dtype.kind == "f"] if wrt is None else list(wrt)
-    if not outputs or not positions:
-        raise GradientError("there is nothing to differentiate", expected="a float output and a float input")
+    outputs = [as_tensor(out) for out in (built if isinstance(built, (list, tuple)) else [built])]
+    outputs = [out for out in outputs if is_float(out.dtype)]
+    floats = [i for i, p in enumerate(points) if p.dtype.kind == "f"]
+    positions = floats if wrt is None else list(wrt)
+    if not outputs or not positions or not set(positions) <= set(floats) or order < 1:
+        raise GradientError(
+            "there is nothing to differentiate",
+            expected="a float output, positions of float inputs, an order from 1",
+            actual=f"{len(outputs)} float outputs, positions {positions} of {len(points)} inputs, order {order}",
+        )
     check = _Check(rtol, atol, seed, coordinates, mode, first_step, outputs[0])
     level = _Level(1, variables, points, [v.name for v in variables], outputs, positions)
     for _ in range(order):
