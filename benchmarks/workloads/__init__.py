@@ -1,0 +1,1 @@
+"""What is measured: one file each, found by its name."""

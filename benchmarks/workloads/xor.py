@@ -1,0 +1,13 @@
+"""The smallest net: all of it is the cost of a call."""
+
+import numpy as np
+
+from benchmarks.nets import classifier
+
+WORKLOAD = classifier(
+    "XOR: batch 4, 2-8-2, tanh, SGD",
+    sizes=[2, 8, 2],
+    x=np.array([[0, 0], [0, 1], [1, 0], [1, 1]]),
+    targets=np.array([0, 1, 1, 0]),
+    rate=0.1,
+)
