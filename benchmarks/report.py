@@ -19,7 +19,11 @@ Table = tuple[list[str], list[list[str]]]
 
 def context(threads: int, load: float, results: Mapping[str, Any]) -> dict[str, Any]:
     """When, where and with what; ``load`` is how many processes kept the machine busy before the run."""
-    packages = {variant.split()[0] for entry in results.values() for variant in entry["times"]} | {"numpy", "scipy"}
+    packages = {variant.split()[0] for entry in results.values() for variant in entry["times"]} | {
+        OURS,
+        "numpy",
+        "scipy",
+    }
     versions = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     return {
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
