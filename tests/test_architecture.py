@@ -19,7 +19,7 @@ FLOORS = (
     ("program",),
     ("backends",),
     ("arguments", "closed", "function"),
-    ("gradient", "tensor", "optim", "viz", "testing"),
+    ("gradient", "tensor", "optim", "viz", "testing", "ifelse", "updates", "scan_module"),
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

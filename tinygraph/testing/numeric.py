@@ -76,9 +76,17 @@ class Tolerance:
     def allowed(self, claim: float, value: float) -> float:
         return max(self.atol, self.rtol * max(abs(claim), abs(value)), 1e-12 * self.largest)
 
-    def limit(self, claim: float, value: float) -> float:
-        """The largest error of a measurement that may excuse a difference; far below 0.05 %."""
-        return 1e-4 * max(abs(claim), abs(value)) + 1e-7 * self.largest
+    def agree(self, claim: float, value: float, error: float, floor: float) -> bool:
+        """Whether a claim agrees with a measured value.
+
+        The error of the measurement excuses a difference as far as it is well below 0.05 %, and nothing is asked of
+        derivatives below ``floor``, which are lost in the rounding of the function.
+        """
+        larger = max(abs(claim), abs(value))
+        if not math.isfinite(larger):
+            return False
+        excuse = min(error, 1e-4 * larger + 1e-7 * self.largest)
+        return larger <= floor or abs(claim - value) <= self.allowed(claim, value) + excuse
 
 
 @dataclass(frozen=True)
@@ -202,8 +210,7 @@ class Line:
         """Measure the derivative along a direction and compare it with what is claimed."""
         if self._complex is not None:
             value, size = self._complex_step(direction)
-            allowed = tolerance.allowed(claim, value) + self._floor
-            if math.isfinite(claim) and abs(claim - value) <= allowed + 64 * self._epsilon * size:
+            if tolerance.agree(claim, value, 64 * self._epsilon * size, self._floor):
                 return Verdict("agrees", value, 0.0, "complex step")
         verdict = self._differences(direction, claim, tolerance, 1.0)
         if verdict.kind != "differs":
@@ -211,7 +218,7 @@ class Line:
         # An extrapolation can settle by accident where the steps miss what goes on between them; not twice.
         again = self._differences(direction, claim, tolerance, 0.7)
         apart = abs(verdict.value - again.value)
-        if again.kind != "differs" or not apart <= 10 * (verdict.error + again.error) + self._floor:
+        if again.kind != "differs" or not apart <= 10 * (verdict.error + again.error):
             return again if again.kind != "differs" else Verdict("unsettled", again.value, apart, again.method)
         return verdict
 
@@ -231,9 +238,10 @@ class Line:
         search = _Search(claim, tolerance, self._floor)
         x = self._values[direction.position].reshape(-1)[direction.entries]
         # The weights of several entries that move together already hold their sizes.
-        step = scale * self._first * (max(1.0, float(np.max(np.abs(x)))) if len(x) == 1 else 1.0)
+        size = abs(float(x[0])) if len(x) == 1 else 1.0
+        step = scale * self._first * max(1.0, size)
+        smallest = 16 * float(np.finfo("float64").eps) * size  # less would hardly move x
         retreats = 0
-        smallest = 16 * float(np.finfo("float64").eps) * float(np.max(np.abs(x)))  # less would hardly move x
         while search.unfinished() and retreats < _RETREATS and step > smallest:
             plus, minus = (self._evaluate(direction.moved(self._values, s)) for s in (step, -step))
             if not all(np.isfinite(out).all() for out in (*plus, *minus)):
@@ -297,10 +305,7 @@ class _Search:
         return count < _STEPS + _MORE and any(self._rough(row) for row in range(count - _COLUMNS, count))
 
     def _agrees(self, value: float, error: float) -> bool:
-        if not math.isfinite(self._claim):
-            return False
-        allowed = self._tolerance.allowed(self._claim, value) + self._floor
-        return abs(self._claim - value) <= allowed + min(error, self._tolerance.limit(self._claim, value))
+        return self._tolerance.agree(self._claim, value, error, self._floor)
 
     def verdict(self) -> Verdict:
         """The judgement when no step has brought agreement."""
