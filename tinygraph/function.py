@@ -14,10 +14,10 @@ from tinygraph.backends import ReferenceExecutable
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
-from tinygraph.graph import STATE_LOCK, many_nodes, services, static_value, toposort
+from tinygraph.graph import STATE_LOCK, guards, infer_graph, many_nodes, services, static_value, toposort
 from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
-from tinygraph.program import Program, infer_graph, specialise, verify
+from tinygraph.program import Program, specialise, verify
 from tinygraph.rewrite import rewrite
 from tinygraph.types import Abstract, TensorType
 
@@ -165,6 +165,7 @@ class Function:
         with many_nodes():
             self._roots = rewrite(closed.roots, closed.leaves) if mode == "FAST_RUN" else closed.roots
         self._written = toposort(closed.roots, stop=closed.leaves)
+        self._guarded = guards(self._written, closed.roots)
         self._containers = [v.container for v in closed.shared]
         self._targets = [v.container for v in closed.targets]
         self._fixed = [(i, v) for i, v in enumerate(closed.targets) if any(n is not None for n in v.type.shape)]
@@ -243,7 +244,7 @@ class Function:
         # The graph is checked as the user wrote it. Integer scalars are known here, and with them symbolic slices.
         seen = [Abstract(t, static_value(v) if t.ndim == 0 else None) for t, v in zip(types, values, strict=True)]
         with many_nodes():
-            infer_graph(self._written, dict(zip(leaves, seen, strict=True)))
+            infer_graph(self._written, dict(zip(leaves, seen, strict=True)), self._guarded)
             program = specialise(leaves, self._roots, [Abstract(t) for t in types])
         if config.verify_programs == "yes":
             verify(program)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygraph import arrays
@@ -33,8 +33,15 @@ class ReferenceExecutable:
             if buffer.kind == "constant":
                 self._registers[buffer.index] = self._xp.asarray(buffer.value)
         self._steps = [
-            (step.op.compute, self._sources(step), step.outputs, step.frees) for step in program.instructions
+            (self._compute(step, backend), self._sources(step), step.outputs, step.frees, step.guard)
+            for step in program.instructions
         ]
+
+    def _compute(self, step: Instruction, backend: str) -> Callable[..., Any]:
+        if not step.inner:
+            return step.op.compute
+        bodies = tuple(ReferenceExecutable(program, backend) for program in step.inner)
+        return lambda xp, *inputs: step.op.run(xp, bodies, *inputs)
 
     def _sources(self, step: Instruction) -> tuple[int, ...]:
         """The registers that an instruction reads: sizes and bounds that are constants stay on the host."""
@@ -62,13 +69,14 @@ class ReferenceExecutable:
         done = 0
         try:
             with arrays.ignore_floating_point():
-                for compute, inputs, outputs, frees in self._steps:
-                    result = compute(xp, *[registers[n] for n in inputs])
-                    if len(outputs) == 1 and not isinstance(result, (tuple, list)):
-                        registers[outputs[0]] = result
-                    else:
-                        for number, part in zip(outputs, result, strict=True):
-                            registers[number] = part
+                for compute, inputs, outputs, frees, guard in self._steps:
+                    if not guard or _holds(guard, registers):
+                        result = compute(xp, *[registers[n] for n in inputs])
+                        if len(outputs) == 1 and not isinstance(result, (tuple, list)):
+                            registers[outputs[0]] = result
+                        else:
+                            for number, part in zip(outputs, result, strict=True):
+                                registers[number] = part
                     for number in frees:
                         registers[number] = None
                     done += 1
@@ -95,3 +103,8 @@ class ReferenceExecutable:
             lines = "\n".join(line.render() for line in step.node.origin.trace()[:1])
             err.add_note(f"in {step.op.name} of {', '.join(str(a.type) for a in known)}\n{lines}")
         return err
+
+
+def _holds(guard: Sequence[tuple[int, bool]], registers: Sequence[Any]) -> bool:
+    """True where every condition has its value; one that was not needed itself has none."""
+    return all(registers[n] is not None and bool(registers[n]) == value for n, value in guard)

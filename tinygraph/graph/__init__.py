@@ -1,6 +1,7 @@
 """Nodes and how they are walked; no operation in particular."""
 
 from tinygraph.graph import services
+from tinygraph.graph.body import Body, Guard, guards, infer_graph
 from tinygraph.graph.bulk import many_nodes
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, origin_scope
@@ -10,7 +11,9 @@ from tinygraph.graph.walk import ancestors, apply_node, graph_inputs, replace, t
 __all__ = [
     "STATE_LOCK",
     "Apply",
+    "Body",
     "Constant",
+    "Guard",
     "Op",
     "Origin",
     "SharedVariable",
@@ -20,7 +23,9 @@ __all__ = [
     "as_variable",
     "describe",
     "graph_inputs",
+    "guards",
     "infer",
+    "infer_graph",
     "many_nodes",
     "origin_scope",
     "replace",

@@ -205,6 +205,9 @@ class Op:
     analytic
         ``compute`` is the holomorphic function on complex arrays, so gradient checks may use the complex step; implied
         by ``structural``.
+    chooses
+        The inputs are a 0-d bool and two tensors, of which the bool decides which one is read: the first where it is
+        true. The other is not computed unless something else needs it, and ``compute`` gets None for it.
 
     Example
     -------
@@ -227,6 +230,7 @@ class Op:
     view: ClassVar[bool] = False
     structural: ClassVar[bool] = False
     analytic: ClassVar[bool] = False
+    chooses: ClassVar[bool] = False
     host: ClassVar[tuple[int, ...]] = ()
 
     #: Names of the declared fields, those of base classes first.
@@ -326,6 +330,19 @@ class Op:
             Arrays (or NumPy scalars) of the dtypes that ``infer`` saw.
         """
         raise NotImplementedError(f"{type(self).__name__}.compute")
+
+    @property
+    def bodies(self) -> tuple[Any, ...]:
+        """Inner graphs (each a ``Body``) that the operation runs, such as one step of a loop; most have none."""
+        return ()
+
+    def inner(self, *inputs: Abstract) -> Sequence[Sequence[Abstract]]:
+        """For each body what is known of its inputs, from what is known of the operation's."""
+        return ()
+
+    def run(self, xp: Any, bodies: Sequence[Any], *inputs: Any) -> Any:
+        """As ``compute``, with the bodies compiled: each takes a list of arrays and returns a list of arrays."""
+        raise NotImplementedError(f"{type(self).__name__}.run")
 
     def vjp(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
         """The vector-Jacobian product, written symbolically.

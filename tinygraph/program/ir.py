@@ -74,6 +74,10 @@ class Instruction:
         Buffers that nothing reads after this instruction.
     node
         The graph node it comes from, which knows the user's line.
+    guard
+        Buffers of 0-d bools, each with the value that it must have, else the instruction is passed over.
+    inner
+        Programs of the operation's inner graphs.
     """
 
     op: Op
@@ -81,6 +85,13 @@ class Instruction:
     outputs: tuple[int, ...]
     frees: tuple[int, ...]
     node: Apply
+    guard: tuple[tuple[int, bool], ...] = ()
+    inner: tuple[Program, ...] = ()
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Every buffer that it reads: those of its guard, then its inputs."""
+        return (*(n for n, _ in self.guard), *self.inputs)
 
 
 @dataclass(frozen=True)
@@ -122,10 +133,13 @@ class Program:
             types = ", ".join(str(self.buffers[n].type) for n in instruction.outputs)
             views = [self.buffers[n].root for n in instruction.outputs if self.buffers[n].root != n]
             notes = [f"view of %{root}" for root in views]
+            notes.extend(f"if {'' if value else 'not '}%{n}" for n, value in instruction.guard)
             if instruction.frees:
                 notes.append("frees " + " ".join(f"%{n}" for n in instruction.frees))
             note = f"  # {'; '.join(notes)}" if notes else ""
             rows.append(f"{left} = {instruction.op}({right}) : {types}{note}")
+            for inner in instruction.inner:
+                rows.extend(f"    {row}" for row in str(inner).splitlines())
         outs = (f"copy %{n}" if copied else f"%{n}" for n, copied in zip(self.outputs, self.copied, strict=True))
         rows.append(f"return {', '.join(outs)}")
         return "\n".join(rows)
@@ -151,7 +165,7 @@ def verify(program: Program, abstracts: Sequence[Abstract] = ()) -> None:
     written = set(alive)
     for position, instruction in enumerate(program.instructions):
         where = f"instruction {position}, {instruction.op}"
-        for number in instruction.inputs:
+        for number in instruction.reads:
             if number not in alive:
                 state = "after it was freed" if number in written else "before it is written"
                 raise ProgramError(f"{where}: reads %{number} {state}")
@@ -168,6 +182,8 @@ def verify(program: Program, abstracts: Sequence[Abstract] = ()) -> None:
                 raise ProgramError(f"{where}: frees %{number}, which is not alive")
             alive.discard(number)
         _verify_types(program, instruction, where)
+        for inner in instruction.inner:
+            verify(inner)
     for number in program.outputs:
         if number not in alive:
             raise ProgramError(f"output %{number} is not alive at the end")

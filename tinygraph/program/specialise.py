@@ -7,42 +7,21 @@ is raised before anything is computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tinygraph import arrays
-from tinygraph.errors import TinygraphError
-from tinygraph.graph import Apply, Constant, SharedVariable, Variable, describe, infer, toposort
+from tinygraph.graph import Apply, Constant, Guard, SharedVariable, Variable, guards, infer_graph, toposort
 from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.types import Abstract
 
-__all__ = ["infer_graph", "specialise"]
+__all__ = ["specialise"]
 
 #: Results of constants are computed once and kept up to this many elements.
 _FOLDED = 64
-
-
-def infer_graph(order: Iterable[Apply], known: Mapping[Variable, Abstract]) -> dict[Variable, Abstract]:
-    """What is known of every variable, given what is known of the leaves.
-
-    Raises
-    ------
-    ShapeError, DtypeError
-        At the first node whose inputs do not fit, with their concrete shapes and the user's lines.
-    """
-    env = dict(known)
-    for node in order:
-        inputs = [env.get(v, v.abstract) for v in node.inputs]
-        try:
-            results = infer(node.op, inputs)
-        except TinygraphError as err:
-            describe(err, node, inputs, env)
-            raise
-        for variable, abstract in zip(node.outputs, results, strict=True):
-            env[variable] = abstract
-    return env
 
 
 def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], types: Sequence[Abstract]) -> Program:
@@ -63,7 +42,7 @@ def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], types: S
         Where the types do not fit together.
     """
     order = toposort(outputs, stop=inputs)
-    env = infer_graph(order, dict(zip(inputs, types, strict=True)))
+    env = infer_graph(order, dict(zip(inputs, types, strict=True)), guards(order, outputs))
     return _Builder(inputs, outputs, env).build(order)
 
 
@@ -82,8 +61,10 @@ class _Builder:
         self.inputs = tuple(self.number[v] for v in inputs)
 
     def build(self, order: Sequence[Apply]) -> Program:
-        steps: list[tuple[Apply, tuple[int, ...], tuple[int, ...]]] = []
-        for node in self._needed(order):
+        steps: list[Instruction] = []
+        needed = self._needed(order)
+        guarded = guards(needed, self.outputs, self._alias)
+        for node in self._conditions_first(needed, guarded) if guarded else needed:
             ins = tuple(self._number(v) for v in node.inputs)
             if self._folded(node, ins):
                 continue
@@ -92,7 +73,8 @@ class _Builder:
                 root = self.buffers[ins[0]].root if node.op.view and ins else -1
                 outs.append(self._new(variable, "temporary", root=root))
                 self.number[variable] = outs[i]
-            steps.append((node, ins, tuple(outs)))
+            guard = sorted((self._number(v), value) for v, value in guarded.get(node, ()))
+            steps.append(Instruction(node.op, ins, tuple(outs), (), node, tuple(guard), self._inner(node)))
         results = tuple(self._number(v) for v in self.outputs)
         return Program(tuple(self.buffers), _with_frees(steps, results), self.inputs, results, self._copied(results))
 
@@ -100,9 +82,13 @@ class _Builder:
         """The variable whose value it is, looking through operations that leave theirs as it is."""
         while variable not in self.number and variable.owner is not None and not self._value_known(variable):
             node = variable.owner
-            if variable.index or not node.op.is_identity(*[self._abstract(v) for v in node.inputs]):
+            known = [self._abstract(v) for v in node.inputs]
+            if node.op.chooses and known[0].value is not None:
+                variable = node.inputs[1 if known[0].value else 2]
+            elif variable.index == 0 and node.op.is_identity(*known):
+                variable = node.inputs[0]
+            else:
                 break
-            variable = node.inputs[0]
         return variable
 
     def _abstract(self, variable: Variable) -> Abstract:
@@ -131,12 +117,37 @@ class _Builder:
                     want(variable)
         return needed[::-1]
 
+    def _conditions_first(self, needed: Sequence[Apply], guarded: Mapping[Apply, Guard]) -> list[Apply]:
+        """The nodes in an order in which each comes after its inputs and its conditions."""
+        pending = set(needed)
+        order = []
+        for node in needed:
+            stack = [node]
+            while stack:
+                reads = (*stack[-1].inputs, *(c for c, _ in guarded.get(stack[-1], ())))
+                before = [owner for v in reads if (owner := self._alias(v).owner) in pending]
+                if before and stack[-1] in pending:
+                    stack.extend(before)
+                    continue
+                node = stack.pop()
+                if node in pending:
+                    pending.discard(node)
+                    order.append(node)
+        return order
+
+    def _inner(self, node: Apply) -> tuple[Program, ...]:
+        """The Programs of an operation's inner graphs."""
+        if not node.op.bodies:
+            return ()
+        types = node.op.inner(*[self._abstract(v) for v in node.inputs])
+        return tuple(specialise(b.inputs, b.outputs, t) for b, t in zip(node.op.bodies, types, strict=True))
+
     def _folded(self, node: Apply, ins: Sequence[int]) -> bool:
         """Make constants of what a node of small constants computes, such as 1 / the number of rows."""
         values = [self.buffers[n].value for n in ins]
         types = [self._abstract(v).type for v in node.outputs]
         small = all(t.known and math.prod(t.shape) <= _FOLDED for t in types)  # type: ignore[arg-type]
-        if not small or len(types) > 1 or not values or any(v is None for v in values):
+        if not small or len(types) > 1 or node.op.bodies or not values or any(v is None for v in values):
             return False
         with arrays.ignore_floating_point():
             try:
@@ -182,14 +193,13 @@ class _Builder:
         return tuple(copied)
 
 
-def _with_frees(
-    steps: Sequence[tuple[Apply, tuple[int, ...], tuple[int, ...]]], results: Sequence[int]
-) -> tuple[Instruction, ...]:
-    made = {n for _, _, outs in steps for n in outs}
+def _with_frees(steps: Sequence[Instruction], results: Sequence[int]) -> tuple[Instruction, ...]:
+    made = {n for step in steps for n in step.outputs}
     seen = set(results)
     instructions = []
-    for node, ins, outs in reversed(steps):
-        frees = sorted({n for n in (*ins, *outs) if n in made and n not in seen})
-        seen.update(ins, outs)
-        instructions.append(Instruction(node.op, ins, outs, tuple(frees), node))
+    for step in reversed(steps):
+        used = {*step.reads, *step.outputs}
+        frees = tuple(sorted(n for n in used if n in made and n not in seen))
+        seen.update(used)
+        instructions.append(replace(step, frees=frees))
     return tuple(reversed(instructions))

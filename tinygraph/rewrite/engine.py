@@ -180,7 +180,7 @@ class _Run:
 def _folded(node: Apply) -> Any:
     """The constant that a node of constants computes, or None."""
     data = [v.data for v in node.inputs if isinstance(v, Constant)]
-    if not data or len(data) < len(node.inputs):
+    if not data or len(data) < len(node.inputs) or node.op.bodies:
         return None
     output = node.outputs[0]
     size = output.abstract.type.shape
