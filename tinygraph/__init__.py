@@ -10,7 +10,7 @@
 import importlib
 from typing import Any
 
-from tinygraph import errors, gradient, tensor
+from tinygraph import errors, gradient, ifelse, tensor
 from tinygraph.arguments import In, Out
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
@@ -33,6 +33,7 @@ __all__ = [
     "function",
     "grad",
     "gradient",
+    "ifelse",
     "optim",
     "shared",
     "tensor",

@@ -3,6 +3,7 @@
 A cotangent travels together with a mask of the lanes that it can be non-zero in. The mask is born where an operation
 selects (``switch``, ``maximum``, ``minimum``, ``clip``, ``relu``); behind it, lanes that were not selected are set to
 exactly zero after every multiplication by a derivative, so that an infinite derivative there gives 0 and not NaN.
+Behind a choice (``ifelse``) it travels with the branch that it lies in, and is set to zero outside where it leaves it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygraph.errors import DisconnectedInputError, DtypeError, GradientError, NullTypeGradError, ShapeError
-from tinygraph.graph import Apply, Constant, Origin, Variable, describe, many_nodes, origin_scope, toposort
+from tinygraph.graph import Apply, Constant, Origin, Variable, describe, many_nodes, origin_scope, services, toposort
 from tinygraph.graph.provenance import capture
 from tinygraph.ops.convert import Cast, as_tensor, cast
 from tinygraph.ops.elementwise import ROWS, Elementwise
+from tinygraph.ops.ifelse import zero_unless
 from tinygraph.ops.layout import broadcast_like, sum_to_like, zeros_of
 from tinygraph.ops.scalar import add, and_, or_, switch
 from tinygraph.types import is_float, shape_text
@@ -40,25 +42,58 @@ class NullGradient:
         return f"<undefined gradient: {self.why.problem}>"
 
 
-class _Cotangent:
-    """Contributions to the cotangent of one variable, each with its mask (None: any lane may be non-zero)."""
+#: The branches of choices that a cotangent lies in, outermost first; outside them it is zero.
+_Path = tuple[tuple[Any, bool], ...]
 
-    __slots__ = ("masks", "null", "values")
+
+class _Cotangent:
+    """Contributions to the cotangent of one variable.
+
+    Each has its mask (None: any lane may be non-zero) and the path of branches that it lies in: what is needed for it
+    runs only where these are taken.
+    """
+
+    __slots__ = ("null", "parts")
 
     def __init__(self) -> None:
-        self.values: list[Any] = []
-        self.masks: list[Any] = []
+        self.parts: list[tuple[Any, Any, _Path]] = []
         self.null: NullGradient | None = None
 
-    def total(self) -> tuple[Any, Any]:
-        """The sum of the contributions and the lanes in which any of them may be non-zero."""
-        if len(self.values) > 1:
-            value, mask = self.values[0], self.masks[0]
-            for other, other_mask in zip(self.values[1:], self.masks[1:], strict=True):
-                value = add(value, other)
-                mask = None if mask is None or other_mask is None else or_(mask, other_mask)
-            self.values, self.masks = [value], [mask]
-        return self.values[0], self.masks[0]
+    def total(self, variable: Variable) -> tuple[Any, Any, _Path]:
+        """The sum of the contributions, the lanes in which any of them may be non-zero, and their common path."""
+        if len(self.parts) > 1:
+            common = _common([path for _, _, path in self.parts])
+            groups: dict[_Path, list[tuple[Any, Any]]] = {}
+            for value, mask, path in self.parts:
+                groups.setdefault(path, []).append((value, mask))
+            sums = [_out_of((*_sum(group), path), len(common), variable) for path, group in groups.items()]
+            self.parts = [(*_sum(sums), common)]
+        return self.parts[0]
+
+
+def _sum(contributions: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+    value, mask = contributions[0]
+    for other, other_mask in contributions[1:]:
+        value = add(value, other)
+        mask = None if mask is None or other_mask is None else or_(mask, other_mask)
+    return value, mask
+
+
+def _common(paths: Sequence[_Path]) -> _Path:
+    """The beginning that all paths share."""
+    common: list[tuple[Any, bool]] = []
+    for steps in zip(*paths, strict=False):
+        if any(step != steps[0] for step in steps):
+            break
+        common.append(steps[0])
+    return tuple(common)
+
+
+def _out_of(part: tuple[Any, Any, _Path], depth: int, variable: Variable) -> tuple[Any, Any]:
+    """A contribution and its mask outside all branches but the first few: zero where the others are not taken."""
+    value, mask, path = part
+    steps = path[depth:]
+    return zero_unless(value, steps, variable), None if mask is None else zero_unless(mask, steps, variable)
 
 
 def grad(
@@ -134,7 +169,7 @@ def grad(
                 raise cotangent.null.why
             results.append(cotangent.null)
         else:
-            value = cotangent.total()[0]
+            value, _ = _out_of(cotangent.total(target), 0, target)
             if add_names and isinstance(cost, Variable) and cost.name and target.name and value.owner is not None:
                 value.name = value.name or f"d{cost.name}/d{target.name}"
             results.append(value)
@@ -247,8 +282,7 @@ def _backward(
     for variable, value in seeds.items():
         if variable in influenced:
             found[variable] = _Cotangent()
-            found[variable].values.append(value)
-            found[variable].masks.append(None)
+            found[variable].parts.append((value, None, ()))
     here = capture().frames
     for node in reversed(order):
         arrived = [found.get(output) for output in node.outputs]
@@ -257,8 +291,9 @@ def _backward(
             continue
         null = next((c.null for c in arrived if c is not None and c.null is not None), None)
         with origin_scope(Origin(here, node.origin)):
-            contributions = [null] * len(wanted) if null is not None else _node_vjp(node, arrived, wanted)
-        for variable, contribution, is_wanted in zip(node.inputs, contributions, wanted, strict=True):
+            path, totals = _arrived(node, arrived) if null is None else ((), [])
+            contributions = [null] * len(wanted) if null is not None else _node_vjp(node, totals, wanted)
+        for i, (variable, contribution, is_wanted) in enumerate(zip(node.inputs, contributions, wanted, strict=True)):
             if not is_wanted:
                 continue
             if contribution is None:
@@ -269,14 +304,25 @@ def _backward(
                 cotangent.null = cotangent.null or contribution
             else:
                 value, mask = contribution
-                cotangent.values.append(_fitting(node, variable, value))
-                cotangent.masks.append(mask)
+                branch = ((node.inputs[0], i == 1),) if node.op.chooses else ()
+                cotangent.parts.append((_fitting(node, variable, value), mask, path + branch))
     return found
 
 
-def _node_vjp(node: Apply, arrived: Sequence[_Cotangent | None], wanted: Sequence[bool]) -> list[Any]:
+def _arrived(node: Apply, cotangents: Sequence[_Cotangent | None]) -> tuple[_Path, list[tuple[Any, Any]]]:
+    """The path that the cotangents of a node's outputs share, and each of them with its mask."""
+    totals = [None if c is None else c.total(v) for v, c in zip(node.outputs, cotangents, strict=True)]
+    common = _common([total[2] for total in totals if total is not None])
+    return common, [
+        (None, None) if total is None else _out_of(total, len(common), v)
+        for v, total in zip(node.outputs, totals, strict=True)
+    ]
+
+
+def _node_vjp(node: Apply, totals: Sequence[tuple[Any, Any]], wanted: Sequence[bool]) -> list[Any]:
     """For each input the contribution ``(value, mask)``, None, or a NullGradient."""
-    totals = [(None, None) if c is None else c.total() for c in arrived]
+    if node.op.chooses:
+        return [None, *[totals[0] if is_wanted else None for is_wanted in wanted[1:]]]
     if isinstance(node.op, Elementwise):
         spec = ROWS[node.op.row]
         if totals[0][1] is not None or spec.masks:
@@ -426,3 +472,20 @@ def _disconnected_error(
     )
     describe(error, culprit)
     return error
+
+
+def _pullback(outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+    """For each input of a graph the sum of its outputs' cotangents carried back to it, None where it has no influence.
+
+    Nothing is looked for behind the inputs, which may be results of another graph.
+    """
+    seeds: dict[Any, Any] = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        seeds[output] = add(seeds[output], cotangent) if output in seeds else cotangent
+    found = grad(
+        None, list(inputs), list(inputs), "ignore", add_names=False, known_grads=seeds, return_disconnected="None"
+    )
+    return list(found)
+
+
+services.provide("pullback", _pullback)

@@ -1,0 +1,5 @@
+"""Theano's module of the lazy choice."""
+
+from tinygraph.ops.ifelse import IfElse, ifelse
+
+__all__ = ["IfElse", "ifelse"]
