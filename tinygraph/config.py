@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -88,6 +87,8 @@ class Config:
 
 
 def _unknown(name: str) -> ConfigError:
+    import difflib
+
     near = difflib.get_close_matches(name, _FLAGS, n=2, cutoff=0.5)
     return ConfigError(
         f"there is no setting {name!r}",

@@ -20,8 +20,8 @@ from tinygraph.types import Abstract
 
 __all__ = ["specialise"]
 
-#: Results of constants are computed once and kept up to this many elements.
-_FOLDED = 64
+#: Results of constants are computed once and kept, up to this many elements; views of constants cost nothing anyway.
+_FOLDED, _FOLDED_VIEW = 4096, 64
 
 
 def specialise(inputs: Sequence[Variable], outputs: Sequence[Variable], types: Sequence[Abstract]) -> Program:
@@ -146,7 +146,8 @@ class _Builder:
         """Make constants of what a node of small constants computes, such as 1 / the number of rows."""
         values = [self.buffers[n].value for n in ins]
         types = [self._abstract(v).type for v in node.outputs]
-        small = all(t.known and math.prod(t.shape) <= _FOLDED for t in types)  # type: ignore[arg-type]
+        limit = _FOLDED_VIEW if node.op.view else _FOLDED
+        small = all(t.known and math.prod(t.shape) <= limit for t in types)  # type: ignore[arg-type]
         if not small or len(types) > 1 or node.op.bodies or not values or any(v is None for v in values):
             return False
         with arrays.ignore_floating_point():
