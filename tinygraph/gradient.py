@@ -26,7 +26,7 @@ __all__ = [
     "grad_clip",
     "grad_scale",
     "undefined_grad",
-    "verify_grad",
+    "verify_grad",  # noqa: F822 (made by __getattr__)
     "zero_grad",
 ]
 
