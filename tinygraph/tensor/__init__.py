@@ -26,6 +26,7 @@ from tinygraph.ops.inc_subtensor import inc_subtensor, set_subtensor
 from tinygraph.ops.indexing import flatnonzero, nonzero, nonzero_values, take
 from tinygraph.ops.linalg import batched_dot, batched_tensordot, dot, matmul, outer, tensordot
 from tinygraph.ops.matrices import diag, diagonal, eye, identity_like, tri, tril, triu
+from tinygraph.ops.nnet import elu, hard_sigmoid, relu, selu
 from tinygraph.ops.pieces import (
     concatenate,
     flip,
@@ -134,8 +135,10 @@ from tinygraph.ops.transcendental import (
     log2,
     log10,
     rad2deg,
+    sigmoid,
     sin,
     sinh,
+    softplus,
     tan,
     tanh,
 )
@@ -359,6 +362,7 @@ __all__ = [
     "dtensor5s",
     "dvector",
     "dvectors",
+    "elu",
     "empty",
     "eq",
     "erf",
@@ -402,6 +406,7 @@ __all__ = [
     "get_vector_length",
     "grad",
     "gt",
+    "hard_sigmoid",
     "horizontal_stack",
     "hypot",
     "icol",
@@ -488,6 +493,7 @@ __all__ = [
     "ptp",
     "rad2deg",
     "ravel",
+    "relu",
     "repeat",
     "reshape",
     "roll",
@@ -499,16 +505,19 @@ __all__ = [
     "scalar",
     "scalars",
     "second",
+    "selu",
     "set_subtensor",
     "sgn",
     "shape",
     "shape_padaxis",
     "shape_padleft",
     "shape_padright",
+    "sigmoid",
     "sign",
     "sin",
     "sinh",
     "smallest",
+    "softplus",
     "sort",
     "specify_shape",
     "split",
