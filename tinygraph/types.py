@@ -41,6 +41,7 @@ DTYPES: tuple[str, ...] = (
 )
 _FLOATS = frozenset(("float16", "float32", "float64"))
 _NAMES: dict[Any, str] = {name: name for name in DTYPES}
+_set = object.__setattr__
 
 
 def canonical_dtype(dtype: Any) -> str:
@@ -102,7 +103,7 @@ def weak_dtype(value: bool | int | float, dtype: str) -> str:
     return config.floatX if is_discrete(dtype) else dtype
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class TensorType:
     """A dtype and a shape, with None for every extent that is not known until run time.
 
@@ -112,6 +113,10 @@ class TensorType:
         Any NumPy dtype or its name; ``"floatX"`` stands for ``config.floatX``.
     shape
         Extents; a pattern of bools is read as Theano's ``broadcastable`` (True: extent 1, False: unknown).
+    name
+        Accepted as in Theano; types are told apart by dtype and shape alone.
+    broadcastable
+        Theano's name for ``shape``.
 
     Calling a type makes a symbolic variable of it: ``TensorType("float32", (None, 3))("x")``.
 
@@ -120,21 +125,26 @@ class TensorType:
     """
 
     dtype: str
-    shape: tuple[Extent, ...] = ()
+    shape: tuple[Extent, ...]
 
     # The classes of variables of this type; set where the operators are defined (ops/variable.py).
     variable_class: ClassVar[Any] = None
     constant_class: ClassVar[Any] = None
     shared_class: ClassVar[Any] = None
 
-    def __post_init__(self) -> None:
-        if self.dtype not in _NAMES:
-            object.__setattr__(self, "dtype", canonical_dtype(self.dtype))
-        if type(self.shape) is not tuple:
-            object.__setattr__(self, "shape", _checked_shape(self.shape))
-        for n in self.shape:
+    def __init__(self, dtype: Any, shape: Any = None, name: str | None = None, broadcastable: Any = None) -> None:
+        if shape is None:
+            shape = () if broadcastable is None else broadcastable
+        elif broadcastable is not None:
+            raise DtypeError("shape and broadcastable mean the same", expected="one of them", actual="both")
+        if type(shape) is not tuple:
+            shape = _checked_shape(shape)
+        for n in shape:
             if n is not None and (type(n) is not int or n < 0):
-                object.__setattr__(self, "shape", _checked_shape(self.shape))
+                shape = _checked_shape(shape)
+                break
+        _set(self, "dtype", dtype if dtype in _NAMES else canonical_dtype(dtype))
+        _set(self, "shape", shape)
 
     @property
     def ndim(self) -> int:
