@@ -387,7 +387,7 @@ def as_variable(x: Any) -> Any:
     if isinstance(x, Variable):
         return x
     array = np.asarray(arrays.to_numpy(x))
-    if array.dtype == object:
+    if array.dtype.kind not in "biufc":
         raise DtypeError(
             f"cannot make a tensor of {x!r}", expected="a variable, a number or an array", actual=type(x).__name__
         )
