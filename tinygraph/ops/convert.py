@@ -154,12 +154,12 @@ def as_tensor(x: Any, name: str | None = None, ndim: int | None = None, dtype: A
     return out
 
 
-def stack(*tensors: Any, axis: int = 0) -> Any:
+def stack(*args: Any, axis: int = 0, tensors: Sequence[Any] | None = None) -> Any:
     """Tensors of one shape joined along a new axis.
 
     Parameters
     ----------
-    tensors
+    args, tensors
         A list of tensors, as in NumPy, or the tensors one by one, as in old Theano programs.
     axis
         Position of the new axis in the result; negative ones count from the end.
@@ -173,9 +173,9 @@ def stack(*tensors: Any, axis: int = 0) -> Any:
     >>> T.stack([T.vector("a"), T.vector("b")], axis=1).ndim
     2
     """
-    items: Sequence[Any] = tensors
-    if tensors and isinstance(tensors[0], (list, tuple)):
-        items, *position = tensors
+    items: Sequence[Any] = args if tensors is None else tensors
+    if tensors is None and args and isinstance(args[0], (list, tuple)):
+        items, *position = args
         axis = position[0] if position else axis
     if not items:
         raise _of_stack(ShapeError("cannot stack an empty list of tensors", expected="at least one tensor"))
