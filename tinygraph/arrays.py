@@ -15,7 +15,11 @@ import numpy as np
 
 from tinygraph.errors import BackendError
 
-__all__ = ["ArrayModule", "get", "ignore_floating_point", "module_of", "to_numpy"]
+__all__ = ["ArrayModule", "LinAlgError", "get", "ignore_floating_point", "module_of", "to_numpy"]
+
+
+#: What both libraries raise for a matrix that is singular, not positive definite, or has no converging decomposition.
+LinAlgError = np.linalg.LinAlgError
 
 
 class ArrayModule:
@@ -24,10 +28,10 @@ class ArrayModule:
     Attributes other than the ones defined here are those of the library: ``xp.exp``, ``xp.ndarray`` …
     """
 
-    def __init__(self, name: str, module: Any, special: str) -> None:
+    def __init__(self, name: str, module: Any, scipy: str) -> None:
         self.name = name
         self._module = module
-        self._special = special
+        self._scipy = scipy
 
     def __getattr__(self, attribute: str) -> Any:
         value = getattr(self._module, attribute)
@@ -37,7 +41,12 @@ class ArrayModule:
     @property
     def special(self) -> Any:
         """SciPy's special functions for this library's arrays."""
-        return importlib.import_module(self._special)
+        return importlib.import_module(f"{self._scipy}.special")
+
+    @property
+    def scipy_linalg(self) -> Any:
+        """SciPy's linear algebra for this library's arrays: what ``linalg`` of the library itself does not have."""
+        return importlib.import_module(f"{self._scipy}.linalg")
 
     def scatter_add(self, target: Any, index: Any, values: Any) -> None:
         """``target[index] += values`` in place, with repeated indices accumulating."""
@@ -50,7 +59,7 @@ class ArrayModule:
         return f"<array module {self.name}>"
 
 
-_modules: dict[str, ArrayModule] = {"numpy": ArrayModule("numpy", np, "scipy.special")}
+_modules: dict[str, ArrayModule] = {"numpy": ArrayModule("numpy", np, "scipy")}
 
 
 def get(name: str) -> ArrayModule:
@@ -66,7 +75,7 @@ def get(name: str) -> ArrayModule:
         return known
     if name != "cupy":
         raise BackendError(f"there is no backend {name!r}", expected="'numpy' or 'cupy'", actual=repr(name))
-    _modules[name] = ArrayModule("cupy", _usable_cupy(), "cupyx.scipy.special")
+    _modules[name] = ArrayModule("cupy", _usable_cupy(), "cupyx.scipy")
     return _modules[name]
 
 

@@ -95,7 +95,7 @@ class ReferenceExecutable:
             Abstract(TensorType(v.dtype, tuple(registers[n].shape)))
             for v, n in zip(step.node.inputs, step.inputs, strict=True)
         ]
-        if isinstance(err, ValueError) and not isinstance(err, TinygraphError):
+        if isinstance(err, ValueError) and not isinstance(err, (TinygraphError, arrays.LinAlgError)):
             err = ShapeError(f"the operation failed: {err}")
         if isinstance(err, TinygraphError):
             describe(err, step.node, known)
