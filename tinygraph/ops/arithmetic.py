@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from tinygraph.errors import ShapeError
+from tinygraph.ops import scalar
 from tinygraph.ops.axes import located
-from tinygraph.ops.convert import cast
-from tinygraph.ops.scalar import add, int_div, maximum, minimum, mod, neq
+from tinygraph.ops.convert import as_tensor, cast
+from tinygraph.ops.layout import zeros_of
+from tinygraph.ops.scalar import int_div, maximum, minimum, mod, neq
+from tinygraph.ops.transcendental import arctan2
 
-__all__ = ["ceil_intdiv", "divmod", "largest", "smallest"]
+__all__ = ["add", "angle", "ceil_intdiv", "conj", "divmod", "imag", "largest", "mul", "real", "smallest"]
+
+
+def add(a: Any, *other_terms: Any) -> Any:
+    """The sum of one or more tensors that broadcast together, elementwise.
+
+    >>> import tinygraph.tensor as T
+    >>> T.add([1, 2], 10, [[100], [200]]).eval().tolist()
+    [[111, 112], [211, 212]]
+    """
+    return functools.reduce(scalar.add, other_terms, a) if other_terms else as_tensor(a)
+
+
+def mul(a: Any, *other_terms: Any) -> Any:
+    """The product of one or more tensors that broadcast together, elementwise.
+
+    >>> import tinygraph.tensor as T
+    >>> T.mul([1, 2], 10, 3).eval().tolist()
+    [30, 60]
+    """
+    return functools.reduce(scalar.mul, other_terms, a) if other_terms else as_tensor(a)
 
 
 def divmod(x: Any, y: Any) -> tuple[Any, Any]:
@@ -25,7 +49,7 @@ def ceil_intdiv(a: Any, b: Any) -> Any:
     [2, 3]
     """
     whole = int_div(a, b)
-    return add(whole, cast(neq(mod(a, b), 0), whole.dtype))
+    return scalar.add(whole, cast(neq(mod(a, b), 0), whole.dtype))
 
 
 def largest(*args: Any) -> Any:
@@ -50,3 +74,28 @@ def _folded(function: Any, args: tuple[Any, ...], op: str) -> Any:
     for x in args[1:]:
         out = function(out, x)
     return out
+
+
+def real(z: Any) -> Any:
+    """The tensor itself: there are no complex ones."""
+    return as_tensor(z)
+
+
+def conj(z: Any) -> Any:
+    """The tensor itself: there are no complex ones."""
+    return as_tensor(z)
+
+
+def imag(z: Any) -> Any:
+    """Zeros of the shape and dtype of ``z``: there are no complex tensors."""
+    return zeros_of(as_tensor(z))
+
+
+def angle(z: Any) -> Any:
+    """The angle in the complex plane, elementwise: 0, or pi for negative numbers; integers give ``config.floatX``.
+
+    >>> import tinygraph.tensor as T
+    >>> T.angle([1.0, -1.0]).eval().round(3)
+    array([0.   , 3.142])
+    """
+    return arctan2(0.0, z)

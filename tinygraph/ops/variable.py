@@ -14,14 +14,17 @@ from tinygraph.errors import DtypeError, TinygraphError
 from tinygraph.graph import Constant, SharedVariable, Variable, ancestors, apply_node, services, toposort
 from tinygraph.ops import (
     arithmetic,
+    counting,
     creation,
     cumulative,
+    extra,
     indexing,
     linalg,
     matrices,
     pieces,
     reduce,
     scalar,
+    selecting,
     sorting,
     special,
     statistics,
@@ -286,6 +289,9 @@ class TensorMethods(Variable):
     take = indexing.take
     nonzero = indexing.nonzero
     nonzero_values = indexing.nonzero_values
+    choose = selecting.choose
+    compress = extra.compress
+    transfer = extra.transfer
 
     # --- reductions -----------------------------------------------------------------------------------------------
 
@@ -318,6 +324,7 @@ class TensorMethods(Variable):
 
     sort = sorting.sort
     argsort = sorting.argsort
+    searchsorted = counting.searchsorted
 
     # --- elementwise ----------------------------------------------------------------------------------------------
 

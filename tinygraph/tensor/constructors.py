@@ -17,17 +17,20 @@ from tinygraph.types import Extent, TensorType
 # fmt: off
 __all__ = [
     "bcol", "bcols", "bmatrices", "bmatrix", "brow", "brows", "bscalar", "bscalars", "btensor3", "btensor3s",
-    "btensor4", "btensor4s", "btensor5", "btensor5s", "bvector", "bvectors", "col", "cols", "dcol", "dcols",
-    "dmatrices", "dmatrix", "drow", "drows", "dscalar", "dscalars", "dtensor3", "dtensor3s", "dtensor4", "dtensor4s",
-    "dtensor5", "dtensor5s", "dvector", "dvectors", "fcol", "fcols", "fmatrices", "fmatrix", "frow", "frows",
-    "fscalar", "fscalars", "ftensor3", "ftensor3s", "ftensor4", "ftensor4s", "ftensor5", "ftensor5s", "fvector",
-    "fvectors", "icol", "icols", "imatrices", "imatrix", "irow", "irows", "iscalar", "iscalars", "itensor3",
-    "itensor3s", "itensor4", "itensor4s", "itensor5", "itensor5s", "ivector", "ivectors", "lcol", "lcols",
-    "lmatrices", "lmatrix", "lrow", "lrows", "lscalar", "lscalars", "ltensor3", "ltensor3s", "ltensor4", "ltensor4s",
-    "ltensor5", "ltensor5s", "lvector", "lvectors", "matrices", "matrix", "row", "rows", "scalar", "scalars",
-    "tensor", "tensor3", "tensor3s", "tensor4", "tensor4s", "tensor5", "tensor5s", "vector", "vectors", "wcol",
-    "wcols", "wmatrices", "wmatrix", "wrow", "wrows", "wscalar", "wscalars", "wtensor3", "wtensor3s", "wtensor4",
-    "wtensor4s", "wtensor5", "wtensor5s", "wvector", "wvectors",
+    "btensor4", "btensor4s", "btensor5", "btensor5s", "btensor6", "btensor6s", "btensor7", "btensor7s", "bvector",
+    "bvectors", "col", "cols", "dcol", "dcols", "dmatrices", "dmatrix", "drow", "drows", "dscalar", "dscalars",
+    "dtensor3", "dtensor3s", "dtensor4", "dtensor4s", "dtensor5", "dtensor5s", "dtensor6", "dtensor6s", "dtensor7",
+    "dtensor7s", "dvector", "dvectors", "fcol", "fcols", "fmatrices", "fmatrix", "frow", "frows", "fscalar", "fscalars",
+    "ftensor3", "ftensor3s", "ftensor4", "ftensor4s", "ftensor5", "ftensor5s", "ftensor6", "ftensor6s", "ftensor7",
+    "ftensor7s", "fvector", "fvectors", "icol", "icols", "imatrices", "imatrix", "irow", "irows", "iscalar", "iscalars",
+    "itensor3", "itensor3s", "itensor4", "itensor4s", "itensor5", "itensor5s", "itensor6", "itensor6s", "itensor7",
+    "itensor7s", "ivector", "ivectors", "lcol", "lcols", "lmatrices", "lmatrix", "lrow", "lrows", "lscalar", "lscalars",
+    "ltensor3", "ltensor3s", "ltensor4", "ltensor4s", "ltensor5", "ltensor5s", "ltensor6", "ltensor6s", "ltensor7",
+    "ltensor7s", "lvector", "lvectors", "matrices", "matrix", "row", "rows", "scalar", "scalars", "tensor", "tensor3",
+    "tensor3s", "tensor4", "tensor4s", "tensor5", "tensor5s", "tensor6", "tensor6s", "tensor7", "tensor7s", "vector",
+    "vectors", "wcol", "wcols", "wmatrices", "wmatrix", "wrow", "wrows", "wscalar", "wscalars", "wtensor3", "wtensor3s",
+    "wtensor4", "wtensor4s", "wtensor5", "wtensor5s", "wtensor6", "wtensor6s", "wtensor7", "wtensor7s", "wvector",
+    "wvectors",
 ]
 # fmt: on
 
@@ -111,6 +114,16 @@ def tensor5(name: str | None = None, dtype: Any = None) -> Any:
     return _variable(name, dtype, (None,) * 5)
 
 
+def tensor6(name: str | None = None, dtype: Any = None) -> Any:
+    """A 6-d variable, by default of dtype ``config.floatX``."""
+    return _variable(name, dtype, (None,) * 6)
+
+
+def tensor7(name: str | None = None, dtype: Any = None) -> Any:
+    """A 7-d variable, by default of dtype ``config.floatX``."""
+    return _variable(name, dtype, (None,) * 7)
+
+
 _DTYPES = ("int8", "int16", "int32", "int64", "float32", "float64")
 
 
@@ -126,6 +139,8 @@ bmatrix, wmatrix, imatrix, lmatrix, fmatrix, dmatrix = _types(None, None)
 btensor3, wtensor3, itensor3, ltensor3, ftensor3, dtensor3 = _types(*[None] * 3)
 btensor4, wtensor4, itensor4, ltensor4, ftensor4, dtensor4 = _types(*[None] * 4)
 btensor5, wtensor5, itensor5, ltensor5, ftensor5, dtensor5 = _types(*[None] * 5)
+btensor6, wtensor6, itensor6, ltensor6, ftensor6, dtensor6 = _types(*[None] * 6)
+btensor7, wtensor7, itensor7, ltensor7, ftensor7, dtensor7 = _types(*[None] * 7)
 
 
 def _plural(one: Callable[..., Any], kind: str) -> Callable[..., Any]:
@@ -153,6 +168,7 @@ scalars, vectors = _plural(scalar, "scalars"), _plural(vector, "vectors")
 rows, cols = _plural(row, "rows"), _plural(col, "cols")
 matrices, tensor3s = _plural(matrix, "matrices"), _plural(tensor3, "tensor3s")
 tensor4s, tensor5s = _plural(tensor4, "tensor4s"), _plural(tensor5, "tensor5s")
+tensor6s, tensor7s = _plural(tensor6, "tensor6s"), _plural(tensor7, "tensor7s")
 
 bscalars, wscalars = _plural(bscalar, "bscalars"), _plural(wscalar, "wscalars")
 iscalars, lscalars = _plural(iscalar, "iscalars"), _plural(lscalar, "lscalars")
@@ -178,3 +194,9 @@ ftensor4s, dtensor4s = _plural(ftensor4, "ftensor4s"), _plural(dtensor4, "dtenso
 btensor5s, wtensor5s = _plural(btensor5, "btensor5s"), _plural(wtensor5, "wtensor5s")
 itensor5s, ltensor5s = _plural(itensor5, "itensor5s"), _plural(ltensor5, "ltensor5s")
 ftensor5s, dtensor5s = _plural(ftensor5, "ftensor5s"), _plural(dtensor5, "dtensor5s")
+btensor6s, wtensor6s = _plural(btensor6, "btensor6s"), _plural(wtensor6, "wtensor6s")
+itensor6s, ltensor6s = _plural(itensor6, "itensor6s"), _plural(ltensor6, "ltensor6s")
+ftensor6s, dtensor6s = _plural(ftensor6, "ftensor6s"), _plural(dtensor6, "dtensor6s")
+btensor7s, wtensor7s = _plural(btensor7, "btensor7s"), _plural(wtensor7, "wtensor7s")
+itensor7s, ltensor7s = _plural(itensor7, "itensor7s"), _plural(ltensor7, "ltensor7s")
+ftensor7s, dtensor7s = _plural(ftensor7, "ftensor7s"), _plural(dtensor7, "dtensor7s")
