@@ -185,6 +185,8 @@ def softmax_minus_target(node: Apply) -> Any:
         return None
     axis = node.op.axis % y.ndim  # type: ignore[attr-defined]
     total = Reduce("sum", (axis,), True, y.dtype)(broadcast_like(product, y))
+    if (inner := made_by(y, Softmax)) is not None:
+        y = exp(LogSoftmax(axis)(inner[0]))  # the logarithm is there already, for the cost
     return sub(product, mul(y, total))
 
 
