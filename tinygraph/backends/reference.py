@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tinygraph import arrays
+from tinygraph.backends.observer import Observer
 from tinygraph.errors import ShapeError, TinygraphError
 from tinygraph.graph import describe
 from tinygraph.program import Instruction, Program
@@ -32,16 +35,11 @@ class ReferenceExecutable:
         for buffer in program.buffers:
             if buffer.kind == "constant":
                 self._registers[buffer.index] = self._xp.asarray(buffer.value)
+        self._bodies = [tuple(ReferenceExecutable(p, backend) for p in step.inner) for step in program.instructions]
         self._steps = [
-            (self._compute(step, backend), self._sources(step), step.outputs, step.frees, step.guard)
-            for step in program.instructions
+            (_compute(step, bodies), self._sources(step), step.outputs, step.frees, step.guard)
+            for step, bodies in zip(program.instructions, self._bodies, strict=True)
         ]
-
-    def _compute(self, step: Instruction, backend: str) -> Callable[..., Any]:
-        if not step.inner:
-            return step.op.compute
-        bodies = tuple(ReferenceExecutable(program, backend) for program in step.inner)
-        return lambda xp, *inputs: step.op.run(xp, bodies, *inputs)
 
     def _sources(self, step: Instruction) -> tuple[int, ...]:
         """The registers that an instruction reads: sizes and bounds that are constants stay on the host."""
@@ -63,9 +61,7 @@ class ReferenceExecutable:
             raised as they are, with the operation and the line in a note.
         """
         xp = self._xp
-        registers = self._registers.copy()
-        for number, value in zip(self.program.inputs, values, strict=True):
-            registers[number] = value
+        registers = self._filled(values)
         done = 0
         try:
             with arrays.ignore_floating_point():
@@ -85,6 +81,57 @@ class ReferenceExecutable:
             if shown is err:
                 raise
             raise shown from err
+        return self._results(registers)
+
+    def observed(self, values: Sequence[Any], observer: Observer) -> list[Any]:
+        """As a call, with an observer that is told of every instruction; what it raises ends the run."""
+        xp, program = self._xp, self.program
+        registers = self._filled(values)
+        observer.start(program, values)
+        with arrays.ignore_floating_point():
+            for position, (compute, sources, outputs, frees, guard) in enumerate(self._steps):
+                if not guard or _holds(guard, registers):
+                    inputs = [registers[n] for n in sources]
+                    observer.before(program, position, inputs)
+                    try:
+                        parts, seconds = self._timed(position, compute, inputs, observer)
+                    except Exception as err:  # raised again, as in a call
+                        shown = self._located(err, program.instructions[position], registers)
+                        if shown is err:
+                            raise
+                        raise shown from err
+                    for number, part in zip(outputs, parts, strict=True):
+                        registers[number] = part
+                    observer.after(program, position, inputs, parts, seconds)
+                    del inputs, parts
+                for number in frees:
+                    registers[number] = None
+            observer.end(program, [registers[n] for n in program.outputs])
+        return self._results(registers)
+
+    def _timed(
+        self, position: int, compute: Callable[..., Any], inputs: Sequence[Any], observer: Observer
+    ) -> tuple[Sequence[Any], float]:
+        """The outputs of one instruction and how long it took."""
+        if self._bodies[position]:
+            bodies = [partial(body.observed, observer=observer) for body in self._bodies[position]]
+            compute = _compute(self.program.instructions[position], bodies)
+        start = time.perf_counter()
+        result = compute(self._xp, *inputs)
+        if self._xp.name == "cupy":
+            self._xp.cuda.get_current_stream().synchronize()  # it has only been queued
+        seconds = time.perf_counter() - start
+        return (result if isinstance(result, (tuple, list)) else (result,)), seconds
+
+    def _filled(self, values: Sequence[Any]) -> list[Any]:
+        """The registers before the first instruction."""
+        registers = self._registers.copy()
+        for number, value in zip(self.program.inputs, values, strict=True):
+            registers[number] = value
+        return registers
+
+    def _results(self, registers: Sequence[Any]) -> list[Any]:
+        xp = self._xp
         return [
             xp.array(registers[n]) if copied else xp.asarray(registers[n])
             for n, copied in zip(self.program.outputs, self.program.copied, strict=True)
@@ -103,6 +150,11 @@ class ReferenceExecutable:
             lines = "\n".join(line.render() for line in step.node.origin.trace()[:1])
             err.add_note(f"in {step.op.name} of {', '.join(str(a.type) for a in known)}\n{lines}")
         return err
+
+
+def _compute(step: Instruction, bodies: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """What computes an instruction, given its inner Programs as functions."""
+    return step.op.compute if not bodies else lambda xp, *inputs: step.op.run(xp, bodies, *inputs)
 
 
 def _holds(guard: Sequence[tuple[int, bool]], registers: Sequence[Any]) -> bool:
