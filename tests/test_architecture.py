@@ -15,7 +15,7 @@ FLOORS = (
     ("config", "types", "arrays"),
     ("graph",),
     ("ops",),
-    ("autodiff", "rewrite"),
+    ("autodiff", "batching", "derivatives", "rewrite"),
     ("program",),
     ("backends",),
     ("arguments", "closed", "function"),

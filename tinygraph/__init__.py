@@ -14,6 +14,7 @@ from tinygraph import errors, gradient, ifelse, tensor
 from tinygraph.arguments import In, Out
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
+from tinygraph.derivatives import Rop, subgraph_grad
 from tinygraph.function import Function, clone, function
 from tinygraph.graph import Apply, Constant, Op, SharedVariable, Variable, shared
 
@@ -28,6 +29,7 @@ __all__ = [
     "SharedVariable",
     "Variable",
     "clone",
+    "Rop",
     "config",
     "errors",
     "function",
@@ -46,6 +48,7 @@ _LATER = ("optim", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    "subgraph_grad",
     if name in _LATER:
         return importlib.import_module(f"tinygraph.{name}")
     raise AttributeError(f"module 'tinygraph' has no attribute {name!r}")

@@ -26,7 +26,17 @@ __all__ = ["DisconnectedType", "Lop", "NullGradient", "grad"]
 
 
 class DisconnectedType:
-    """Returned for a disconnected variable by ``grad(…, return_disconnected="Disconnected")``."""
+    """Returned for a disconnected variable by ``grad(…, return_disconnected="Disconnected")``.
+
+    Theano tells the variable ``DisconnectedType()()`` from its type; here one object is both.
+    """
+
+    def __call__(self, name: str | None = None) -> DisconnectedType:
+        return self
+
+    @property
+    def type(self) -> DisconnectedType:
+        return self
 
     def __repr__(self) -> str:
         return "<disconnected>"
@@ -37,6 +47,10 @@ class NullGradient:
 
     def __init__(self, why: NullTypeGradError) -> None:
         self.why = why
+
+    @property
+    def type(self) -> NullGradient:
+        return self
 
     def __repr__(self) -> str:
         return f"<undefined gradient: {self.why.problem}>"

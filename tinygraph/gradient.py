@@ -4,6 +4,15 @@ import importlib
 from typing import Any
 
 from tinygraph.autodiff import DisconnectedType, Lop, NullGradient, grad
+from tinygraph.derivatives import (
+    Rop,
+    grad_not_implemented,
+    grad_undefined,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    subgraph_grad,
+)
 from tinygraph.errors import DisconnectedInputError, NullTypeGradError
 from tinygraph.ops.gradient import (
     consider_constant,
@@ -20,11 +29,18 @@ __all__ = [
     "Lop",
     "NullGradient",
     "NullTypeGradError",
+    "Rop",
     "consider_constant",
     "disconnected_grad",
     "grad",
     "grad_clip",
+    "grad_not_implemented",
     "grad_scale",
+    "grad_undefined",
+    "hessian",
+    "hessian_vector_product",
+    "jacobian",
+    "subgraph_grad",
     "undefined_grad",
     "verify_grad",  # noqa: F822 (made by __getattr__)
     "zero_grad",

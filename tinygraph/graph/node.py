@@ -369,6 +369,23 @@ class Op:
         """The Apply node of this operation on these inputs; numbers and arrays become constants."""
         return Apply(self, [as_variable(x) for x in inputs])
 
+    def jvp(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any] | None:
+        """The Jacobian-vector product, written symbolically, where it is simpler than what follows from ``vjp``.
+
+        Parameters
+        ----------
+        inputs, outputs
+            The node's variables.
+        tangents
+            For each input the derivative that it comes with, or None where it does not move; one of them is not None.
+
+        Returns
+        -------
+        list or None
+            For each output its derivative, or None where it does not move. None leaves everything to ``vjp``.
+        """
+        return None
+
     def __call__(self, *inputs: Any, name: str | None = None) -> Any:
         """Apply the operation: one variable, or a list where it has several outputs."""
         outputs = self.make_node(*inputs).outputs

@@ -41,6 +41,10 @@ class IfElse(Op):
             lambda: zero_unless(g, ((condition, False),), other),
         ]
 
+    def jvp(self, inputs: Vjp, outputs: Vjp, tangents: Vjp) -> Vjp:
+        _, *branches = [zeros_of(v) if t is None else t for v, t in zip(inputs, tangents, strict=True)]
+        return [IfElse()(inputs[0], *branches)]
+
 
 def zero_unless(value: Any, conditions: Sequence[tuple[Any, bool]], model: Any) -> Any:
     """A value where all of some conditions hold, else zeros of the shape of ``model``.

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
+from tinygraph.derivatives import Rop, hessian, jacobian
 from tinygraph.graph import Apply, Constant, Op, Variable
 from tinygraph.graph import shared as _shared
 from tinygraph.ops import statistics
@@ -217,6 +218,7 @@ __all__ = [
     "Op",
     "Reshape",
     "Shape",
+    "Rop",
     "SpecifyShape",
     "Split",
     "Subtensor",
@@ -327,6 +329,7 @@ __all__ = [
     "hard_sigmoid",
     "horizontal_stack",
     "hypot",
+    "hessian",
     "i0",
     "i1",
     "identity_like",
@@ -349,6 +352,7 @@ __all__ = [
     "j1",
     "join",
     "jv",
+    "jacobian",
     "largest",
     "le",
     "linspace",
