@@ -122,6 +122,14 @@ def test_a_branch_that_fails_does_not_matter_where_it_is_not_taken(mode):
 
 
 @MODES
+def test_shapes_that_do_not_fit_do_not_matter_where_they_are_not_needed(mode):
+    f = compiled([x, y], ifelse(x.sum() > 0, x + y + 1, x), mode)
+    assert f([-1.0, -2.0], [1.0, 2.0, 3.0]).tolist() == [-1.0, -2.0]
+    with pytest.raises(ShapeError, match=r"x \+ y \+ 1"):
+        f([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+@MODES
 def test_shapes_that_only_one_branch_can_take(mode):
     """The condition is known as soon as shapes are, and then the other branch is not even looked at."""
     f = compiled([x], ifelse(x.shape[0] > 0, x[-1:], x), mode)

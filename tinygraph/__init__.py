@@ -10,13 +10,15 @@
 import importlib
 from typing import Any
 
-from tinygraph import errors, gradient, ifelse, tensor
+from tinygraph import errors, gradient, ifelse, scan_module, tensor
 from tinygraph.arguments import In, Out
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
 from tinygraph.derivatives import Rop, subgraph_grad
 from tinygraph.function import Function, clone, function
 from tinygraph.graph import Apply, Constant, Op, SharedVariable, Variable, shared
+from tinygraph.scan_module import foldl, foldr, map, reduce, scan, scan_checkpoints
+from tinygraph.updates import OrderedUpdates
 
 __all__ = [
     "Apply",
@@ -25,6 +27,7 @@ __all__ = [
     "In",
     "Lop",
     "Op",
+    "OrderedUpdates",
     "Out",
     "SharedVariable",
     "Variable",
@@ -32,11 +35,18 @@ __all__ = [
     "Rop",
     "config",
     "errors",
+    "foldl",
+    "foldr",
     "function",
     "grad",
     "gradient",
     "ifelse",
+    "map",
     "optim",
+    "reduce",
+    "scan",
+    "scan_checkpoints",
+    "scan_module",
     "shared",
     "tensor",
     "testing",

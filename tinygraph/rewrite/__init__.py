@@ -6,6 +6,7 @@ from typing import Any
 from tinygraph.graph import Variable
 from tinygraph.rewrite.canonical import CANONICAL
 from tinygraph.rewrite.engine import RewriteError, Rules, Step, run
+from tinygraph.rewrite.loops import rewrite_loops
 from tinygraph.rewrite.stable import STABLE
 
 __all__ = ["CANONICAL", "RULES", "STABLE", "RewriteError", "Rules", "Step", "rewrite"]
@@ -15,7 +16,7 @@ RULES = Rules(CANONICAL, STABLE)
 
 
 def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[Step] | None = None) -> list[Any]:
-    """The roots with duplicates merged, constants folded and every rule applied.
+    """The roots with duplicates merged, constants folded and every rule applied, also in the steps of loops.
 
     Parameters
     ----------
@@ -26,4 +27,5 @@ def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[S
     steps
         A list that every application of a rule is added to.
     """
-    return run(roots, leaves, RULES, steps)
+    simpler = run(roots, leaves, RULES, steps)
+    return rewrite_loops(simpler, leaves, lambda results, inputs: rewrite(results, inputs, steps))
