@@ -4,7 +4,7 @@ from tinygraph.graph import services
 from tinygraph.graph.body import Body, Guard, guards, infer_graph
 from tinygraph.graph.bulk import many_nodes
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
-from tinygraph.graph.provenance import Origin, origin_scope
+from tinygraph.graph.provenance import Origin, name_scope, origin_scope
 from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
 from tinygraph.graph.walk import ancestors, apply_node, graph_inputs, replace, toposort
 
@@ -27,6 +27,7 @@ __all__ = [
     "infer",
     "infer_graph",
     "many_nodes",
+    "name_scope",
     "origin_scope",
     "replace",
     "services",

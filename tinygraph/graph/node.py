@@ -208,6 +208,9 @@ class Op:
     chooses
         The inputs are a 0-d bool and two tensors, of which the bool decides which one is read: the first where it is
         true. The other is not computed unless something else needs it, and ``compute`` gets None for it.
+    effects
+        ``compute`` does more than give a value, such as printing: it runs each time the function does, once for each
+        node, whatever is known of its inputs.
 
     Example
     -------
@@ -231,6 +234,7 @@ class Op:
     structural: ClassVar[bool] = False
     analytic: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
+    effects: ClassVar[bool] = False
     host: ClassVar[tuple[int, ...]] = ()
 
     #: Names of the declared fields, those of base classes first.
@@ -365,10 +369,6 @@ class Op:
             hint="give the operation a vjp method, or stop the gradient there with disconnected_grad",
         )
 
-    def make_node(self, *inputs: Any) -> Apply:
-        """The Apply node of this operation on these inputs; numbers and arrays become constants."""
-        return Apply(self, [as_variable(x) for x in inputs])
-
     def jvp(self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any] | None:
         """The Jacobian-vector product, written symbolically, where it is simpler than what follows from ``vjp``.
 
@@ -385,6 +385,10 @@ class Op:
             For each output its derivative, or None where it does not move. None leaves everything to ``vjp``.
         """
         return None
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """The Apply node of this operation on these inputs; numbers and arrays become constants."""
+        return Apply(self, [as_variable(x) for x in inputs])
 
     def __call__(self, *inputs: Any, name: str | None = None) -> Any:
         """Apply the operation: one variable, or a list where it has several outputs."""
@@ -429,7 +433,7 @@ def infer(op: Op, inputs: Sequence[Abstract]) -> tuple[Abstract, ...]:
     if isinstance(result, (TensorType, Abstract)):
         result = (result,)
     outputs = tuple(r if isinstance(r, Abstract) else Abstract(r) for r in result)
-    if len(outputs) == 1 and outputs[0].value is None and _followable(outputs[0].type):
+    if len(outputs) == 1 and outputs[0].value is None and not op.effects and _followable(outputs[0].type):
         values = [_array(a) for a in inputs]
         if all(v is not None for v in values):
             with arrays.ignore_floating_point():

@@ -14,7 +14,7 @@ from typing import Any
 
 from tinygraph.errors import SourceLine
 
-__all__ = ["Origin", "capture", "origin_scope"]
+__all__ = ["Origin", "capture", "name_scope", "origin_scope"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: How many of the user's frames are kept for a node, innermost first.
@@ -24,13 +24,29 @@ _is_ours: dict[str, bool] = {}
 
 
 class Origin:
-    """Where a node was made: the user's frames, and for a gradient node the origin of what it differentiates."""
+    """Where a node was made.
 
-    __slots__ = ("forward", "frames")
+    Attributes
+    ----------
+    frames
+        The user's frames, innermost first.
+    forward
+        For a gradient node the origin of what it differentiates.
+    scope
+        The names of the enclosing ``name_scope`` blocks, joined by slashes.
+    """
 
-    def __init__(self, frames: tuple[tuple[CodeType, int] | SourceLine, ...], forward: Origin | None = None) -> None:
+    __slots__ = ("forward", "frames", "scope")
+
+    def __init__(
+        self,
+        frames: tuple[tuple[CodeType, int] | SourceLine, ...],
+        forward: Origin | None = None,
+        scope: str = "",
+    ) -> None:
         self.frames = frames
         self.forward = forward
+        self.scope = scope
 
     def trace(self) -> list[SourceLine]:
         """The user's lines, innermost first."""
@@ -38,7 +54,7 @@ class Origin:
 
     def __reduce__(self) -> Any:
         # Code objects cannot be pickled; the lines they stand for can.
-        return Origin, (tuple(self.trace()), self.forward)
+        return Origin, (tuple(self.trace()), self.forward, self.scope)
 
     def __repr__(self) -> str:
         lines = self.trace()
@@ -59,6 +75,7 @@ def _source_line(code: CodeType, offset: int) -> SourceLine:
 
 class _Scope(threading.local):
     origin: Origin | None = None
+    name: str = ""
 
 
 _scope = _Scope()
@@ -81,7 +98,7 @@ def capture() -> Origin:
             if len(frames) == DEPTH:
                 break
         frame = frame.f_back
-    return Origin(tuple(frames))
+    return Origin(tuple(frames), None, _scope.name)
 
 
 class origin_scope:
@@ -98,3 +115,34 @@ class origin_scope:
 
     def __exit__(self, *exception: object) -> None:
         _scope.origin = self._old
+
+
+class name_scope:
+    """Name a part of a model: pictures and profiles group what is built inside the ``with`` block.
+
+    Parameters
+    ----------
+    name
+        The name; blocks inside one another, and slashes, make parts of parts.
+
+    >>> import tinygraph as tg, tinygraph.tensor as T
+    >>> x = T.matrix("x")
+    >>> with tg.name_scope("layer1"):
+    ...     h = T.tanh(x)
+    >>> h.origin.scope
+    'layer1'
+    """
+
+    __slots__ = ("_name", "_old")
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not name.strip("/"):
+            raise ValueError(f"a scope has a name, not {name!r}")
+        self._name = name.strip("/")
+
+    def __enter__(self) -> None:
+        self._old = _scope.name
+        _scope.name = f"{self._old}/{self._name}" if self._old else self._name
+
+    def __exit__(self, *exception: object) -> None:
+        _scope.name = self._old

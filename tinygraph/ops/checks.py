@@ -72,6 +72,8 @@ class Load(Op):
     shape: tuple[Extent, ...]
     mmap_mode: str | None = None
 
+    effects = True
+
     def infer(self) -> TensorType:
         return TensorType(self.dtype, self.shape)
 

@@ -148,7 +148,8 @@ class _Builder:
         types = [self._abstract(v).type for v in node.outputs]
         limit = _FOLDED_VIEW if node.op.view else _FOLDED
         small = all(t.known and math.prod(t.shape) <= limit for t in types)  # type: ignore[arg-type]
-        if not small or len(types) > 1 or node.op.bodies or not values or any(v is None for v in values):
+        foldable = small and len(types) == 1 and not node.op.bodies and not node.op.effects
+        if not foldable or not values or any(v is None for v in values):
             return False
         with arrays.ignore_floating_point():
             try:

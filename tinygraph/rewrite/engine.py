@@ -140,7 +140,7 @@ class _Run:
 
     def _merged(self, node: Apply, inputs: list[Variable]) -> Apply:
         """The node itself, an equal one that stands already, or a copy of it on these inputs."""
-        key = (node.op, *map(id, inputs))
+        key = (id(node) if node.op.effects else node.op, *map(id, inputs))
         known = self.nodes.get(key)
         if known is None:
             known = node
@@ -180,7 +180,7 @@ class _Run:
 def _folded(node: Apply) -> Any:
     """The constant that a node of constants computes, or None."""
     data = [v.data for v in node.inputs if isinstance(v, Constant)]
-    if not data or len(data) < len(node.inputs) or node.op.bodies:
+    if not data or len(data) < len(node.inputs) or node.op.bodies or node.op.effects:
         return None
     output = node.outputs[0]
     size = output.abstract.type.shape
