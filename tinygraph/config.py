@@ -23,7 +23,7 @@ __all__ = ["Config", "ConfigError", "config"]
 _FLAGS: dict[str, tuple[str, tuple[str, ...] | None, str]] = {
     "floatX": ("float64", ("float16", "float32", "float64"), "dtype of untyped float constructors and of weak floats"),
     "backend": ("numpy", None, "array library of new functions and shared variables: numpy or cupy"),
-    "mode": ("FAST_RUN", ("FAST_RUN", "FAST_COMPILE"), "default mode of function"),
+    "mode": ("FAST_RUN", ("FAST_RUN", "FAST_COMPILE", "NanGuardMode", "DebugMode"), "default mode of function"),
     "on_unused_input": ("raise", ("raise", "warn", "ignore"), "what function does with an input nothing depends on"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
     "forbid_dtype": ("", None, "a dtype that no operation may produce; the creating line raises"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from tinygraph import arrays
 from tinygraph.arguments import Argument
@@ -14,10 +16,10 @@ from tinygraph.backends import ReferenceExecutable
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
-from tinygraph.graph import STATE_LOCK, guards, infer_graph, many_nodes, services, static_value, toposort
+from tinygraph.graph import STATE_LOCK, Variable, guards, infer_graph, many_nodes, services, static_value, toposort
 from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
-from tinygraph.program import Program, specialise, verify
+from tinygraph.program import MemoryPlan, Program, plan, specialise, verify
 from tinygraph.rewrite import rewrite
 from tinygraph.types import Abstract, TensorType
 
@@ -41,18 +43,21 @@ class Specialisation:
         What runs.
     executable
         The same, ready to be called on arrays.
+    run
+        What a call calls: the executable, or what watches it.
     """
 
     signature: str
     seconds: float
     program: Program
     executable: ReferenceExecutable
+    run: Callable[[Sequence[Any]], list[Any]]
 
 
 def function(
     inputs: Sequence[Any],
     outputs: Any = None,
-    mode: str | None = None,
+    mode: Any = None,
     updates: Any = None,
     givens: Any = None,
     no_default_updates: bool | Sequence[Any] = False,
@@ -73,7 +78,8 @@ def function(
     outputs
         An expression, a list or tuple, a dict from names to expressions, or None.
     mode
-        ``"FAST_RUN"`` rewrites the graph first; ``"FAST_COMPILE"`` runs it as it was written. Default ``config.mode``.
+        ``"FAST_RUN"`` rewrites the graph first; ``"FAST_COMPILE"`` runs it as it was written. ``"NanGuardMode"`` and
+        ``"DebugMode"``, or objects of these classes of ``tinygraph.diagnose``, check what runs. Default ``config.mode``.
     updates
         Pairs ``(shared variable, new value)``, or a mapping. All new values are computed from the old ones and
         committed together when the call succeeds.
@@ -81,10 +87,13 @@ def function(
         Pairs or a mapping of variables to what replaces them in this function.
     no_default_updates
         True, or a list of shared variables: do not apply their ``default_update``.
-    accept_inplace, profile
+    accept_inplace
         Accepted as in Theano, without effect here.
     name
         For messages.
+    profile
+        True to measure every instruction; ``f.profile.summary()`` shows what was found. A ``ProfileStats`` collects
+        several functions in one.
     rebuild_strict
         True demands replacements of the same dtype; False casts them to it.
     allow_input_downcast
@@ -119,18 +128,26 @@ def function(
         label=_label(name),
         backend=where,
     )
-    return Function(closed, _checked_mode(mode), name, allow_input_downcast, where)
+    return _made(closed, _checked_mode(mode), name, allow_input_downcast, where, profile)
+
+
+def _made(closed: Closed, mode: Any, name: str | None, downcast: bool | None, backend: str, profile: Any) -> Function:
+    if profile is None or profile is False:
+        return Function(closed, mode, name, downcast, backend)
+    return _Profiled(closed, mode, name, downcast, backend, profile)
 
 
 def _label(name: str | None) -> str:
     return f"function {name!r}" if name else "the function"
 
 
-def _checked_mode(mode: Any) -> str:
+def _checked_mode(mode: Any) -> Any:
     mode = config.mode if mode is None else mode
-    if mode not in ("FAST_RUN", "FAST_COMPILE"):
-        raise ValueError(f"mode must be 'FAST_RUN' or 'FAST_COMPILE', not {mode!r}")
-    return str(mode)
+    if mode in ("FAST_RUN", "FAST_COMPILE") or (not isinstance(mode, (str, type)) and hasattr(mode, "runner")):
+        return mode
+    if mode in ("NanGuardMode", "DebugMode"):
+        return services.call(mode)
+    raise ValueError(f"mode must be 'FAST_RUN', 'FAST_COMPILE', 'NanGuardMode' or 'DebugMode', not {mode!r}")
 
 
 class Function:
@@ -142,11 +159,17 @@ class Function:
     ----------
     name
         For messages.
+    mode
+        ``"FAST_RUN"``, ``"FAST_COMPILE"``, or an object that checks what runs.
+    profile
+        What was measured, a ``ProfileStats``; None unless the function was made with ``profile=True``.
     trust_input
         True skips the checks and conversions of arguments: they must be arrays of the right dtype and dimensions.
     """
 
-    def __init__(self, closed: Closed, mode: str, name: str | None, allow_downcast: bool | None, backend: str) -> None:
+    profile: Any = None
+
+    def __init__(self, closed: Closed, mode: Any, name: str | None, allow_downcast: bool | None, backend: str) -> None:
         self.name = name
         self.mode = mode
         self.backend = backend
@@ -163,7 +186,7 @@ class Function:
             Argument(spec, i, _label(name), backend, allow_downcast) for i, spec in enumerate(closed.specs)
         ]
         with many_nodes():
-            self._roots = rewrite(closed.roots, closed.leaves) if mode == "FAST_RUN" else closed.roots
+            self._roots = closed.roots if mode == "FAST_COMPILE" else rewrite(closed.roots, closed.leaves)
         self._written = toposort(closed.roots, stop=closed.leaves)
         self._guarded = guards(self._written, closed.roots)
         self._containers = [v.container for v in closed.shared]
@@ -195,7 +218,7 @@ class Function:
             known = self._specialisations.get(key)
             if known is None:
                 known = self._specialised(key, everything)
-            results = known.executable(everything)
+            results = known.run(everything)
             if self._targets:
                 self._commit(results[-len(self._targets) :])
         names = self._closed.names
@@ -250,11 +273,82 @@ class Function:
             verify(program)
         signature = ", ".join(f"{v}: {t}" for v, t in zip(leaves, types, strict=True))
         executable = ReferenceExecutable(program, self.backend)
-        made = Specialisation(signature, time.perf_counter() - start, program, executable)
+        run = self._runner(executable)
+        made = Specialisation(signature, time.perf_counter() - start, program, executable, run)
         if len(self._specialisations) >= _KEPT:
             del self._specialisations[next(iter(self._specialisations))]
         self._specialisations[key] = made
         return made
+
+    def _runner(self, executable: Any) -> Callable[[Sequence[Any]], list[Any]]:
+        return executable if isinstance(self.mode, str) else self.mode.runner(self._closed, executable)
+
+    def prepared(self, *args: Any, **kwargs: Any) -> tuple[Specialisation, list[Any]]:
+        """What a call with these arguments would run, and the values of its inputs and shared variables; nothing runs.
+
+        Raises
+        ------
+        InputError, ShapeError
+            As the call would.
+        """
+        given = self._bound(args, kwargs)
+        values = [argument.convert(value) for argument, value in zip(self._arguments, given, strict=True)]
+        with self._lock:
+            with STATE_LOCK:
+                values += [container.value for container in self._containers]
+            key = tuple([value.shape for value in values])
+            return self._specialisations.get(key) or self._specialised(key, values), values
+
+    def trace(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The value of every named result in the graph, for these arguments; no shared variable changes.
+
+        The graph runs as it was written. What only a branch needs that is not taken is left out; of results with one
+        name the later ones are called ``name#2`` and so on.
+
+        >>> import tinygraph as tg, tinygraph.tensor as T
+        >>> x = T.dvector("x")
+        >>> h = T.tanh(x)
+        >>> h.name = "h"
+        >>> f = tg.function([x], h.sum())
+        >>> f.trace([0.0, 0.0])
+        {'h': array([0., 0.])}
+        """
+        return services.call("trace", self, args, kwargs)
+
+    def memory(self, *examples: Any) -> MemoryPlan:
+        """How much memory a call takes at its peak and who holds it, worked out without running anything.
+
+        Parameters
+        ----------
+        examples
+            For each input an array of its shape, or the shape as a tuple; without any, the signature called last.
+
+        Raises
+        ------
+        InputError
+            If the examples do not fit the inputs, or there are none and nothing was called yet.
+        ShapeError
+            If their shapes do not fit each other.
+
+        >>> import tinygraph as tg, tinygraph.tensor as T
+        >>> x = T.dmatrix("x")
+        >>> tg.function([x], T.exp(x) + T.exp(x.T)).memory((100, 100)).peak
+        240000
+        """
+        specs, label = self._closed.specs, _label(self.name)
+        if not examples and specs:
+            if not self._specialisations:
+                raise InputError(
+                    f"{label} was not called yet", hint="give the shape of each input: f.memory((50, 784))"
+                )
+            return plan(self.program)
+        if len(examples) != len(specs):
+            raise InputError(
+                f"{label}.memory takes one shape for each input", expected=str(len(specs)), actual=str(len(examples))
+            )
+        types = [_example_type(spec.variable, example, label) for spec, example in zip(specs, examples, strict=True)]
+        types += [TensorType(v.dtype, tuple(v.container.value.shape)) for v in self._closed.shared]
+        return plan(specialise(self._closed.leaves, self._roots, [Abstract(t) for t in types]))
 
     @property
     def program(self) -> Program:
@@ -262,6 +356,16 @@ class Function:
         if not self._specialisations:
             raise ValueError("there is no Program yet: it is made at the first call, from the shapes of the inputs")
         return next(reversed(self._specialisations.values())).program
+
+    @property
+    def graph(self) -> Closed:
+        """The graph that it was made of, as it was written."""
+        return self._closed
+
+    @property
+    def roots(self) -> list[Any]:
+        """What a call computes, outputs before new values, as expressions of the leaves of ``graph``, rewritten."""
+        return list(self._roots)
 
     def stats(self) -> list[Specialisation]:
         """One entry for each signature that the function was compiled for, oldest first."""
@@ -283,8 +387,10 @@ class Function:
 
         Parameters
         ----------
-        share_memory, profile
+        share_memory
             Accepted as in Theano, without effect here.
+        profile
+            As for ``function``.
         swap
             Shared variables to replace by others of the same type, in expressions and as targets of updates.
         delete_updates
@@ -293,7 +399,7 @@ class Function:
             The copy's name.
         """
         closed = self._closed.swapped(swap or {}, delete_updates)
-        return Function(closed, self.mode, name or self.name, self._allow_downcast, self.backend)
+        return _made(closed, self.mode, name or self.name, self._allow_downcast, self.backend, profile)
 
     def __getitem__(self, key: Any) -> Any:
         """The value that an input declared with ``In(…, value=…)`` has now; by variable or name."""
@@ -310,6 +416,46 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{_label(self.name)}({', '.join(str(spec.variable) for spec in self._closed.specs)})>"
+
+
+class _Profiled(Function):
+    """A function that measures itself; the others are not burdened with it."""
+
+    def __init__(
+        self, closed: Closed, mode: Any, name: str | None, allow_downcast: bool | None, backend: str, profile: Any
+    ) -> None:
+        self.profile = services.call("profile", profile, _label(name))
+        super().__init__(closed, mode, name, allow_downcast, backend)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        start, before = time.perf_counter(), self.profile.compile_seconds
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            self.profile.count_call(time.perf_counter() - start - (self.profile.compile_seconds - before))
+
+    def _specialised(self, key: tuple[tuple[int, ...], ...], values: Sequence[Any]) -> Specialisation:
+        made = super()._specialised(key, values)
+        self.profile.compile_seconds += made.seconds
+        return made
+
+    def _runner(self, executable: Any) -> Callable[[Sequence[Any]], list[Any]]:
+        return super()._runner(self.profile.watching(executable))
+
+
+def _example_type(variable: Variable, example: Any, label: str) -> TensorType:
+    """The type of an input that is given as an array or as a shape."""
+    shape = example if isinstance(example, tuple) else np.shape(arrays.to_numpy(example))
+    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
+        raise InputError(
+            f"an example for {variable} is an array, or its shape as a tuple of ints", actual=f"{example!r}"
+        )
+    type = TensorType(variable.dtype, tuple(int(n) for n in shape))
+    if not variable.type.accepts(type):
+        raise InputError(
+            f"an example for input {variable} of {label} does not fit it", expected=str(variable.type), actual=str(type)
+        )
+    return type
 
 
 def clone(

@@ -1,6 +1,7 @@
 """What runs, in which order and where in memory, on no particular device."""
 
 from tinygraph.program.ir import Buffer, Instruction, Program, ProgramError, verify
+from tinygraph.program.memory import Holder, MemoryPlan, plan
 from tinygraph.program.specialise import specialise
 
-__all__ = ["Buffer", "Instruction", "Program", "ProgramError", "specialise", "verify"]
+__all__ = ["Buffer", "Holder", "Instruction", "MemoryPlan", "Program", "ProgramError", "plan", "specialise", "verify"]
