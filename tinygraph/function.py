@@ -78,8 +78,8 @@ def function(
     outputs
         An expression, a list or tuple, a dict from names to expressions, or None.
     mode
-        ``"FAST_RUN"`` rewrites the graph first; ``"FAST_COMPILE"`` runs it as it was written. ``"NanGuardMode"`` and
-        ``"DebugMode"``, or objects of these classes of ``tinygraph.diagnose``, check what runs. Default ``config.mode``.
+        ``"FAST_RUN"`` rewrites the graph first; ``"FAST_COMPILE"`` runs it as it was written. ``"NanGuardMode"``,
+        ``"DebugMode"`` and objects of these classes of ``tinygraph.diagnose`` check what runs. Default ``config.mode``.
     updates
         Pairs ``(shared variable, new value)``, or a mapping. All new values are computed from the old ones and
         committed together when the call succeeds.

@@ -1,4 +1,4 @@
-"""What watches a Program while it runs: profiles, guards and checks are observers, and nothing of them is in operations."""
+"""What watches a Program while it runs: profiles, guards and checks are observers, and operations know none of them."""
 
 from __future__ import annotations
 

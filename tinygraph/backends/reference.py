@@ -85,7 +85,7 @@ class ReferenceExecutable:
 
     def observed(self, values: Sequence[Any], observer: Observer) -> list[Any]:
         """As a call, with an observer that is told of every instruction; what it raises ends the run."""
-        xp, program = self._xp, self.program
+        program = self.program
         registers = self._filled(values)
         observer.start(program, values)
         with arrays.ignore_floating_point():

@@ -100,13 +100,10 @@ def bytes_text(n: float) -> str:
     >>> bytes_text(12), bytes_text(1234567)
     ('12 B', '1.23 MB')
     """
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000:
-            break
-        n /= 1000
-    else:
-        unit = "TB"
-    return f"{n:.0f} {unit}" if unit == "B" else f"{n:.3g} {unit}"
+    power = 0
+    while n >= 1000 and power < 4:
+        n, power = n / 1000, power + 1
+    return f"{n:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def plan(program: Program) -> MemoryPlan:
@@ -206,6 +203,6 @@ def _owners(program: Program) -> list[int]:
 def _keeps_order(op: Op, before: Shape, after: Shape) -> bool:
     """Whether a view leaves values one behind the other, as they stand in memory."""
     if isinstance(op, DimShuffle):
-        kept = [axis for axis in op.pattern if axis != "x" and before[axis] != 1]
+        kept = [axis for axis in op.pattern if isinstance(axis, int) and before[axis] != 1]
         return kept == sorted(kept)
     return isinstance(op, Reshape) or before == after or before[1:] in (after, after[1:])
