@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygraph.errors import DtypeError
 from tinygraph.ops.axes import located
+from tinygraph.ops.convert import as_operands
 from tinygraph.ops.creation import arange, linspace
 from tinygraph.ops.layout import AxisExtent, BroadcastTo, DimShuffle
 from tinygraph.ops.shape import as_shape
@@ -19,7 +20,7 @@ class Grid:
     ``mgrid[0:5, 0:3]`` is a list of two tensors of shape (5, 3), which hold the row and the column of each point;
     ``ogrid[0:5, 0:3]`` holds the same numbers in tensors of shapes (5, 1) and (1, 3), which broadcast. Bounds and steps
     may be symbolic scalars; an imaginary step is a number of points, of which the last is the upper bound. A single
-    slice gives a single vector.
+    slice gives a single vector. As in NumPy all coordinates have one dtype.
 
     Raises
     ------
@@ -43,7 +44,7 @@ class Grid:
     def __getitem__(self, slices: Any) -> Any:
         if isinstance(slices, slice):
             return self._points(slices)
-        points = [self._points(part) for part in (slices if isinstance(slices, tuple) else (slices,))]
+        points, _ = as_operands([self._points(part) for part in (slices if isinstance(slices, tuple) else (slices,))])
         axes = range(len(points))
         grid = [DimShuffle(tuple(0 if i == axis else "x" for i in axes))(p) for axis, p in enumerate(points)]
         if self._sparse:
