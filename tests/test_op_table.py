@@ -389,12 +389,13 @@ def test_programs_are_valid(case):
 # --- nothing without a row ----------------------------------------------------------------------------------------
 
 #: Operations that no public function makes: derivatives emit them, and rows of other operations exercise them there.
-ONLY_IN_GRADIENTS = {"Enumerate", "LinearRecurrence", "Permute", "Shift", "SoftmaxGrad", "SumRuns", "SumTo"}
+ONLY_IN_GRADIENTS = {"Enumerate", "LinearRecurrence", "Shift", "SoftmaxGrad", "SumRuns", "SumTo"}
 
 #: Public functions that make no node of values: they differentiate, check, convert or answer in Python.
 NO_OPERATIONS = {
     *("grad", "Lop", "gradient.grad", "gradient.Lop", "gradient.verify_grad"),
     *("as_tensor_variable", "as_tensor", "constant", "get_scalar_constant_value", "get_vector_length"),
+    *("_shared", "extract_constant", "is_flat", "scalar_from_tensor", "tensor_from_scalar"),
 }
 
 
