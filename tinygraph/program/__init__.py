@@ -1,7 +1,20 @@
 """What runs, in which order and where in memory, on no particular device."""
 
+from tinygraph.program.cost import Cost, cost
 from tinygraph.program.ir import Buffer, Instruction, Program, ProgramError, verify
 from tinygraph.program.memory import Holder, MemoryPlan, plan
 from tinygraph.program.specialise import specialise
 
-__all__ = ["Buffer", "Holder", "Instruction", "MemoryPlan", "Program", "ProgramError", "plan", "specialise", "verify"]
+__all__ = [
+    "Buffer",
+    "Cost",
+    "Holder",
+    "Instruction",
+    "MemoryPlan",
+    "Program",
+    "ProgramError",
+    "cost",
+    "plan",
+    "specialise",
+    "verify",
+]
