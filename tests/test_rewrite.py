@@ -50,6 +50,13 @@ EXACT = {
     "cast_there_and_back": [
         (lambda: T.cast(T.cast(T.cast(x, "float32"), "float64"), "float32").astype("float64"), set(), set())
     ],
+    "read_what_was_written": [
+        (lambda: T.set_subtensor(x[1:], y[1:])[1:], {"set_subtensor"}, set()),
+        (lambda: T.set_subtensor(x[1:], 5.0)[1:], {"set_subtensor"}, set()),
+        (lambda: T.set_subtensor(x[1:], y[1:] * 2)[:1], {"set_subtensor", "mul"}, set()),
+        (lambda: T.inc_subtensor(x[:1], 1.0)[1:], {"inc_subtensor"}, set()),
+        (lambda: T.inc_subtensor(T.zeros_like(x)[1:], y[1:])[1:], {"inc_subtensor"}, {"add"}),
+    ],
     "merge_dimshuffles": [(lambda: x.dimshuffle("x", 0).T.T, set(), {"dimshuffle"})],
 }
 
@@ -228,6 +235,20 @@ def test_what_is_not_needed_is_dropped():
     f = tg.function([x], T.exp(x).shape[0] * 1, on_unused_input="ignore")
     assert f(np.ones(3)) == 3
     assert not f.program.instructions
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: T.inc_subtensor(x[1:], y[1:])[1:],
+        lambda: T.set_subtensor(x[1:], y[1:])[:2],
+        lambda: T.set_subtensor(x[-1:], y[-1:])[:-1],
+        lambda: T.set_subtensor(x[1:], y[1:])[::2],
+    ],
+)
+def test_what_was_written_is_not_confused_with_what_was_there(build):
+    _, applied = rewritten(build(), x, y)
+    assert "read_what_was_written" not in applied
 
 
 def test_plus_zero_is_kept_for_floats():

@@ -12,10 +12,11 @@ import numpy as np
 
 from tinygraph.graph import Apply, Constant
 from tinygraph.ops.convert import Cast, cast
-from tinygraph.ops.layout import DimShuffle
+from tinygraph.ops.layout import DimShuffle, broadcast_like
 from tinygraph.ops.scalar import add, mul, neg, sqr, sub
+from tinygraph.ops.subtensor import IncSubtensor, Subtensor
 from tinygraph.rewrite.engine import Rules
-from tinygraph.rewrite.match import made_by, made_by_row
+from tinygraph.rewrite.match import made_by, made_by_row, scalar_value
 from tinygraph.types import is_discrete
 
 __all__ = ["CANONICAL"]
@@ -170,3 +171,35 @@ def merge_dimshuffles(node: Apply) -> Any:
 
 def _drops(op: DimShuffle, ndim: int) -> bool:
     return sum(axis != "x" for axis in op.pattern) < ndim
+
+
+@CANONICAL.on(Subtensor)
+def read_what_was_written(node: Apply) -> Any:
+    """x[i] of an x in which y was written to x[i] → y; of one in which something was written elsewhere → x before."""
+    read: Any = node.op
+    x, *places = node.inputs
+    source = made_by(x, IncSubtensor)
+    if source is None:
+        return None
+    before, y, *written_places = source
+    written: Any = x.owner.op  # type: ignore[union-attr]
+    if read.idx == written.idx and places == written_places:
+        if written.set:
+            return broadcast_like(y, node.outputs[0])
+        # Zero is added, which turns −0.0 into 0.0.
+        return add(broadcast_like(y, node.outputs[0]), 0) if _zeros(before) else None
+    return read(before, *places) if _apart(read.idx, written.idx) else None
+
+
+def _zeros(variable: Any) -> bool:
+    value = scalar_value(variable)
+    return value is not None and variable.dtype != "bool" and value == 0 and math.copysign(1, value) > 0
+
+
+def _apart(one: Any, other: Any) -> bool:
+    """True for [:k] and [k:], which have nothing in common."""
+    if len(one) != 1 or len(other) != 1 or not isinstance(one[0], tuple) or not isinstance(other[0], tuple):
+        return False
+    low, high = sorted((one[0], other[0]), key=lambda bounds: bounds[0] is not None)
+    k = low[1]
+    return low == (None, k, None) and high == (k, None, None) and isinstance(k, int) and k >= 0
