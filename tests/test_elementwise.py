@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from fractions import Fraction
 
 import mpmath
@@ -506,9 +507,16 @@ def test_dtypes_of_results():
     assert T.polygamma(2, f).dtype == "float32"
 
 
-@pytest.mark.parametrize(
-    "function", [T.neg, T.sgn, lambda b: T.sub(b, b), lambda b: T.mod(b, b), lambda b: T.pow(b, b)]
-)
+@pytest.mark.parametrize("function", [operator.floordiv, operator.mod, operator.pow])
+def test_bools_divide_and_have_powers_as_int8(function):
+    x, y = (T.tensor(dtype="bool", shape=(None,)) for _ in range(2))
+    a, b = np.array([True, False]), np.array([True, True])
+    out = function(x, y)
+    assert out.dtype == function(a, b).dtype == "int8"
+    np.testing.assert_array_equal(out.eval({x: a, y: b}), function(a, b))
+
+
+@pytest.mark.parametrize("function", [T.neg, T.sgn, lambda b: T.sub(b, b)])
 def test_arithmetic_that_bools_do_not_have(function):
     with pytest.raises(DtypeError, match="astype") as err:
         function(T.tensor(dtype="bool", shape=(None,)))

@@ -41,6 +41,8 @@ class Row:
         first input is a condition, the others are promoted.
     kinds
         NumPy kind letters of the common dtype that it is defined for: b bool, i and u integers, f floats.
+    bools_as
+        The dtype that bools are taken as, where it is defined for integers and not for bools.
     vjp
         For each input its lane rule, or None where the derivative is zero or undefined everywhere it is taken.
     zero
@@ -63,6 +65,7 @@ class Row:
     compute: str | Callable[..., Any]
     dtypes: str
     kinds: str
+    bools_as: str = ""
     vjp: tuple[LaneRule | None, ...] = ()
     zero: bool = False
     masks: tuple[Callable[..., Any] | None, ...] = ()
@@ -165,6 +168,8 @@ def _converted(row: Row, operands: Sequence[Any]) -> list[Any]:
         inputs, dtype = _compared(operands)
     else:
         inputs, dtype = as_operands(operands, as_float=row.dtypes == "float")
+    if dtype == "bool" and row.bools_as:
+        inputs, dtype = [cast(x, row.bools_as) for x in inputs], row.bools_as
     kind = "f" if not is_discrete(dtype) else dtype[0]
     if kind not in row.kinds:
         names = {"b": "bool", "i": "integers", "u": "unsigned integers", "f": "floats"}
@@ -205,7 +210,7 @@ def define(
         rules = (vjp,)
     else:
         rules = tuple(vjp)
-    ROWS[name] = Row(name, arity, compute, dtypes, kinds, rules, doc=doc, **fields)
+    ROWS[name] = Row(name, arity, compute, dtypes, kinds, vjp=rules, doc=doc, **fields)
 
     if arity == 1:
 

@@ -161,6 +161,7 @@ int_div = define(
     "floor_divide",
     dtypes="same",
     kinds="iuf",
+    bools_as="int8",
     zero=True,
     tame=True,
     symbol="//",
@@ -172,6 +173,7 @@ mod = define(
     "remainder",
     dtypes="same",
     kinds="iuf",
+    bools_as="int8",
     vjp=[lambda g, z, x, y: g, lambda g, z, x, y: -(g * int_div(x, y))],
     symbol="%",
     doc="The remainder of x // y, elementwise, with the sign of y; of an integer divided by zero it is 0.",
@@ -285,6 +287,7 @@ _pow = define(
     _power,
     dtypes="same",
     kinds="iuf",
+    bools_as="int8",
     vjp=[_power_to_base, _power_to_exponent],
     masks=(
         lambda z, x, y: None if _never_zero(y) else invert(_flat(x, y, _below(x, y))),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygraph import arrays
+from tinygraph.errors import TinygraphError
 from tinygraph.graph import Apply, Constant, Guard, SharedVariable, Variable, guards, infer_graph, toposort
 from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.types import Abstract
@@ -154,7 +155,7 @@ class _Builder:
         with arrays.ignore_floating_point():
             try:
                 result = np.asarray(node.op.compute(arrays.get("numpy"), *values))
-            except (ValueError, IndexError, ArithmeticError):
+            except (TinygraphError, ValueError, IndexError, ArithmeticError):
                 return False  # it fails when it runs, where the error has its place
         self.number[node.outputs[0]] = self._new(node.outputs[0], "constant", value=result)
         return True

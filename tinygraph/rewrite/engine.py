@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygraph import arrays
+from tinygraph.errors import TinygraphError
 from tinygraph.graph import Apply, Constant, Op, Variable, origin_scope, toposort
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.types import TensorType
@@ -189,6 +190,6 @@ def _folded(node: Apply) -> Any:
     with arrays.ignore_floating_point():
         try:
             value = node.op.compute(arrays.get("numpy"), *data)
-        except (ValueError, IndexError, ArithmeticError):
+        except (TinygraphError, ValueError, IndexError, ArithmeticError):
             return None  # it fails at run time, where the error has its place
     return TensorType.constant_class(None, value)
