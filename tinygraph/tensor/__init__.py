@@ -33,6 +33,7 @@ from tinygraph.ops.creation import (
 )
 from tinygraph.ops.creation import fill as second
 from tinygraph.ops.cumulative import cumprod, cumsum
+from tinygraph.ops.einsum import einsum
 from tinygraph.ops.elementwise import Elementwise as Elemwise
 from tinygraph.ops.extra import (
     allclose,
@@ -217,8 +218,8 @@ __all__ = [
     "NotScalarConstantError",
     "Op",
     "Reshape",
-    "Shape",
     "Rop",
+    "Shape",
     "SpecifyShape",
     "Split",
     "Subtensor",
@@ -290,6 +291,7 @@ __all__ = [
     "discrete_dtypes",
     "divmod",
     "dot",
+    "einsum",
     "elu",
     "empty",
     "eq",
@@ -327,9 +329,9 @@ __all__ = [
     "grad",
     "gt",
     "hard_sigmoid",
+    "hessian",
     "horizontal_stack",
     "hypot",
-    "hessian",
     "i0",
     "i1",
     "identity_like",
@@ -350,9 +352,9 @@ __all__ = [
     "iv",
     "j0",
     "j1",
+    "jacobian",
     "join",
     "jv",
-    "jacobian",
     "largest",
     "le",
     "linspace",
