@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygraph.ops.layout import SumTo
 from tinygraph.ops.linalg import MatMul, TensorDot
+from tinygraph.ops.reduce import Reduce
 from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.types import is_float
 
@@ -53,7 +54,9 @@ def cost(instruction: Instruction, program: Program) -> Cost:
     if instruction.inner:
         return sum((cost(step, inner) for inner in instruction.inner for step in inner.instructions), Cost(0, 0))
     if any(b.root != b.index and b.type.dtype == inputs[0].type.dtype for b in outputs):
-        return Cost(0, 0)
+        alone = isinstance(instruction.op, SumTo) and _elements(inputs[0]) != _elements(outputs[0])
+        if not alone:
+            return Cost(0, 0)
     count = _PRODUCTS.get(type(instruction.op), _per_element)
     return Cost(count(instruction.op, inputs, outputs), _moved(instruction.op, inputs, outputs))
 
@@ -62,8 +65,12 @@ def _moved(op: Any, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> int:
     sizes = [b.nbytes or 0 for b in inputs]
     written = sum(b.nbytes or 0 for b in outputs)
     if op.structural and sizes:
-        sizes[0] = min(sizes[0], written) if not isinstance(op, SumTo) else sizes[0]  # only what is taken is read
+        sizes[0] = min(sizes[0], written) if not isinstance(op, _ADDING) else sizes[0]  # only what is taken is read
     return sum(sizes) + written
+
+
+#: Structural operations that read all of their input and add it up.
+_ADDING = (Reduce, SumTo)
 
 
 def _elements(buffer: Buffer) -> int:
@@ -74,7 +81,7 @@ def _per_element(op: Any, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -
     """One operation for each element of the largest tensor; none where values are only moved."""
     if not any(is_float(b.type.dtype) for b in (*inputs, *outputs)):
         return 0
-    if op.structural and not isinstance(op, SumTo):
+    if op.structural and not isinstance(op, _ADDING):
         return 0
     return max(map(_elements, (*inputs, *outputs)), default=0)
 

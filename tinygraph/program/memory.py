@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tinygraph.graph import Apply, Op
-from tinygraph.ops.layout import DimShuffle, Reshape
+from tinygraph.ops.layout import DimShuffle, Reshape, SumTo
 from tinygraph.program.ir import Buffer, Program
 
 __all__ = ["Holder", "MemoryPlan", "plan"]
@@ -185,7 +185,8 @@ def _timeline(program: Program, sizes: dict[int, int]) -> Iterator[tuple[int, li
 def _owners(program: Program) -> list[int]:
     """For each buffer the one whose memory it uses.
 
-    Operations that may return views copy where the dtype changes, and where values stand in another order.
+    Operations that may return views copy where the dtype changes or values are added up, and where they stand in an
+    order that the view cannot have.
     """
     owner = [b.index for b in program.buffers]
     packed = [True] * len(owner)
@@ -194,7 +195,9 @@ def _owners(program: Program) -> list[int]:
             if program.buffers[n].root == n:
                 continue
             source, result = program.buffers[step.inputs[0]], program.buffers[n]
-            if source.type.dtype == result.type.dtype and (packed[source.index] or not isinstance(step.op, Reshape)):
+            summed = isinstance(step.op, SumTo) and source.type.shape != result.type.shape
+            moved = isinstance(step.op, Reshape) and not packed[source.index]
+            if source.type.dtype == result.type.dtype and not summed and not moved:
                 owner[n] = owner[source.index]
                 packed[n] = packed[source.index] and _keeps_order(step.op, source.type.shape, result.type.shape)
     return owner
