@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "tinygraph"
 #: The rooms, floor by floor; a module or package imports from its own floor and the ones below.
 FLOORS = (
     ("errors",),
-    ("config", "types", "arrays"),
+    ("config", "flags", "types", "arrays"),
     ("graph",),
     ("ops",),
-    ("autodiff", "batching", "derivatives", "rewrite"),
+    ("autodiff", "batching", "derivatives", "rewrite", "streams"),
     ("program",),
     ("backends",),
     ("arguments", "closed", "function"),
-    ("gradient", "tensor", "optim", "viz", "testing", "ifelse", "updates", "scan_module"),
+    ("gradient", "tensor", "optim", "viz", "testing", "ifelse", "updates", "scan_module", "sandbox"),
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

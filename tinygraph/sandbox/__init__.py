@@ -1,0 +1,1 @@
+"""Old paths of Theano's: ``sandbox.rng_mrg``."""
