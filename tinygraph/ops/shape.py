@@ -153,7 +153,7 @@ def integer_vector(v: Any, op: str) -> Any:
 def extent(x: Any, axis: int) -> Any:
     """The extent of an axis: a Python int where it is known, else an int64 scalar."""
     n = x.type.shape[axis]
-    return AxisExtent(axis)(x) if n is None else n
+    return AxisExtent(axis % x.ndim)(x) if n is None else n
 
 
 def extents(x: Any) -> list[Any]:
