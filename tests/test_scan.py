@@ -488,6 +488,31 @@ def test_the_dictionary_of_updates():
         updates["a"] = a
 
 
+def test_what_a_step_may_return():
+    state = tg.shared(0.0, "state")
+    two = {state: state + 2}
+    forms = [
+        (lambda a: a, 1, 0),
+        (lambda a: [a], 1, 0),
+        (lambda a: (a, a), 2, 0),
+        (lambda a: (a, {}), 1, 0),
+        (lambda a: ([a, a], []), 2, 0),
+        (lambda a: (a, two), 1, 2),
+        (lambda a: ([a], list(two.items())), 1, 2),
+        (lambda a: ([], two), 0, 2),
+        (lambda a: two, 0, 2),
+        (lambda a: list(two.items()), 0, 2),
+        (lambda a: (a, None, until(a > 5)), 1, 0),
+        (lambda a: (a, tg.OrderedUpdates(two), until(a > 5)), 1, 2),
+    ]
+    for form, outputs, change in forms:
+        out, updates = tg.scan(form, x, return_list=True)
+        state.set_value(0.0)
+        found = tg.function([x], out, updates=updates, on_unused_input="ignore")([1.0, 2.0])
+        assert [v.tolist() for v in found] == [[1.0, 2.0]] * outputs
+        assert state.get_value() == 2 * change
+
+
 def test_strict():
     w = tg.shared(2.0, "w")
     assert values_of([x], tg.scan(lambda a, w: a * w, x, None, [w], strict=True)[0], [1.0]).tolist() == [2.0]
@@ -771,7 +796,7 @@ def test_a_failure_in_a_step_shows_its_line():
         (lambda: tg.scan(lambda s: s, outputs_info={"initial": 1.0, "taps": [-2]}, n_steps=3), "has a leading axis"),
         (lambda: tg.scan(lambda s: s, outputs_info={"initial": x, "taps": ["a"]}, n_steps=3), "whole numbers"),
         (lambda: tg.scan(lambda a: "a", x), "has no meaning there"),
-        (lambda: tg.scan(lambda a: ({}, a), x), "has no meaning there"),
+        (lambda: tg.scan(lambda a: ({tg.shared(0): a}, a), x), "has no meaning there"),
         (lambda: tg.scan(lambda a: (until(a > 0), a), x), "has no meaning there"),
     ],
 )

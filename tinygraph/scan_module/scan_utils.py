@@ -15,6 +15,9 @@ from tinygraph.updates import OrderedUpdates
 
 __all__ = ["Step", "clone", "returned", "until"]
 
+#: The parts of what a step returns, in their order.
+_NOTHING, _OUTPUTS, _UPDATES, _CONDITION = range(4)
+
 
 class until:
     """Returned last by the step of a ``scan``: the loop ends with the first step where the condition is true.
@@ -70,10 +73,10 @@ def returned(result: Any) -> Step:
         return Step([as_tensor(v) for v in result], OrderedUpdates(), None)
     parts = list(result) if isinstance(result, (list, tuple)) and not _is_updates(result) else [result]
     step = Step([], OrderedUpdates(), None)
-    stage = 0
+    before = _NOTHING
     for part in parts:
         kind = _kind(part)
-        if kind is None or kind < stage or (kind == stage == 1 and part):
+        if kind is None or 0 < kind <= before:
             raise located(
                 InputError(
                     "the step of a scan returned something that has no meaning there",
@@ -82,25 +85,25 @@ def returned(result: Any) -> Step:
                 ),
                 "scan",
             )
-        if kind == 0:
-            step.outputs.extend([as_tensor(part)] if _is_output(part) else [as_tensor(v) for v in part])
-        elif kind == 1:
-            step.updates.update(dict(part))
-        else:
+        if kind == _OUTPUTS:
+            step.outputs = [as_tensor(part)] if _is_output(part) else [as_tensor(v) for v in part]
+        elif kind == _UPDATES:
+            step.updates.update(part)
+        elif kind == _CONDITION:
             step.condition = part.condition
-        stage = kind + 1 if kind else stage
+        before = max(before, kind)
     return step
 
 
 def _kind(part: Any) -> int | None:
-    """0 for outputs, 1 for updates, 2 for a condition, None for anything else; an empty list is an empty update."""
+    """Which of the things that a step may return a part is; None for anything else."""
     if isinstance(part, until):
-        return 2
-    if part is None or _is_updates(part):
-        return 1
-    if _is_output(part) or (isinstance(part, (list, tuple)) and all(map(_is_output, part))):
-        return 0
-    return None
+        return _CONDITION
+    if _is_output(part) or (isinstance(part, (list, tuple)) and part and all(map(_is_output, part))):
+        return _OUTPUTS
+    if _is_updates(part) and part:
+        return _UPDATES
+    return _NOTHING if part is None or _is_updates(part) else None
 
 
 def _is_output(value: Any) -> bool:
