@@ -29,10 +29,10 @@ __all__ = [
     "Op",
     "OrderedUpdates",
     "Out",
+    "Rop",
     "SharedVariable",
     "Variable",
     "clone",
-    "Rop",
     "config",
     "errors",
     "foldl",
@@ -48,6 +48,7 @@ __all__ = [
     "scan_checkpoints",
     "scan_module",
     "shared",
+    "subgraph_grad",
     "tensor",
     "testing",
 ]
@@ -58,7 +59,6 @@ _LATER = ("optim", "testing")
 
 
 def __getattr__(name: str) -> Any:
-    "subgraph_grad",
     if name in _LATER:
         return importlib.import_module(f"tinygraph.{name}")
     raise AttributeError(f"module 'tinygraph' has no attribute {name!r}")

@@ -1,5 +1,7 @@
 """Settings, read from the environment at import and changeable at run time.
 
+``TINYGRAPH_FLAGS="floatX=float32,mode=FAST_COMPILE"`` sets several at once, ``TINYGRAPH_FLOATX=float32`` a single one.
+
 >>> from tinygraph import config
 >>> config.floatX
 'float64'
@@ -12,10 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tinygraph.errors import TinygraphError
+from tinygraph.flags import IDLE
 
 __all__ = ["Config", "ConfigError", "config"]
 
@@ -27,15 +32,51 @@ _FLAGS: dict[str, tuple[str, tuple[str, ...] | None, str]] = {
     "on_unused_input": ("raise", ("raise", "warn", "ignore"), "what function does with an input nothing depends on"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
     "forbid_dtype": ("", None, "a dtype that no operation may produce; the creating line raises"),
+    "warn_float64": ("ignore", ("ignore", "warn", "raise"), "what to do on the line that makes a float64 result"),
+    "compute_test_value": (
+        "off",
+        ("off", "ignore", "warn", "raise"),
+        "compute each result from tag.test_value on the line that makes it; if a value lacks, ignore it, warn or raise",
+    ),
+    "exception_verbosity": ("low", ("low", "high"), "length of error messages: high shows every line that took part"),
 }
+
+#: Theano's names and values for some of these: name -> (setting, pattern of its values -> value here)
+_ALIASES: dict[str, tuple[str, dict[str, str]]] = {
+    "device": ("backend", {"cpu": "numpy", "cuda": "cupy", "cuda[0-9]*": "cupy", "gpu*": "cupy"}),
+    "optimizer": ("mode", {"fast_run": "FAST_RUN", "fast_compile": "FAST_COMPILE", "None": "FAST_COMPILE",
+                           "merge": "FAST_COMPILE", "o[1-4]": "FAST_RUN", "unsafe": "FAST_RUN"}),
+}  # fmt: skip
+_OLD_VALUES = {("mode", "Mode"): "FAST_RUN", ("mode", "DEBUG_MODE"): "DebugMode"}
 
 
 class ConfigError(TinygraphError, AttributeError, ValueError):
     """An unknown setting, or a value that it does not take."""
 
 
+class _Names:
+    """Settings whose names begin alike: ``config.warn`` holds ``config.warn.round`` and its like."""
+
+    _prefix = ""
+
+    def __init__(self, root: Config, prefix: str) -> None:
+        self.__dict__.update(_root=root, _prefix=prefix)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._root.set(self._prefix + name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._root.get(self._prefix + name)
+
+    def __dir__(self) -> list[str]:
+        return [name.removeprefix(self._prefix) for name in IDLE if name.startswith(self._prefix)]
+
+
 class Config:
-    """Settings of this process; each is also read from ``TINYGRAPH_<NAME>`` at import.
+    """Settings of this process.
+
+    All of Theano's settings are known. Those that mean nothing here have a fixed value; where they are set to another
+    one, a warning says once why that has no effect.
 
     Raises
     ------
@@ -43,20 +84,52 @@ class Config:
         For an unknown name (with the nearest known one) or a value that is not allowed.
     """
 
-    def __init__(self) -> None:
-        for name, (default, _, _) in _FLAGS.items():
-            setattr(self, name, os.environ.get(f"TINYGRAPH_{name.upper()}", default))
-
     floatX: str
     backend: str
     mode: str
     on_unused_input: str
     verify_programs: str
     forbid_dtype: str
+    warn_float64: str
+    compute_test_value: str
+    exception_verbosity: str
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _FLAGS:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.__dict__["_warned"] = set()
+        for name, (default, _, _) in _FLAGS.items():
+            self.set(name, default)
+        for item in filter(None, map(str.strip, environment.get("TINYGRAPH_FLAGS", "").split(","))):
+            name, equals, value = item.partition("=")
+            if not equals:
+                raise ConfigError(f"{item!r} in TINYGRAPH_FLAGS sets nothing", expected="name=value,name=value")
+            self.set(name.strip(), value.strip())
+        for name in (*_FLAGS, *_ALIASES):
+            value = environment.get(f"TINYGRAPH_{name.upper()}", "")
+            if value:
+                self.set(name, value)
+
+    def set(self, name: str, value: Any) -> None:
+        """Set the flag of this name, which may have dots in it."""
+        if name in _ALIASES:
+            name, value = self._translated(name, value)
+        if name in IDLE:
+            self._pass_over(name, value)
+        elif name in _FLAGS:
+            self._change(name, value)
+        else:
             raise _unknown(name)
+
+    def _translated(self, name: str, value: Any) -> tuple[str, str]:
+        target, values = _ALIASES[name]
+        for pattern, meaning in values.items():
+            if fnmatchcase(str(value), pattern):
+                return target, meaning
+        raise ConfigError(
+            f"config.{name} cannot be {value!r}", expected=" or ".join(map(repr, values)), actual=repr(value)
+        )
+
+    def _change(self, name: str, value: Any) -> None:
+        value = _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
         allowed = _FLAGS[name][1]
         if not isinstance(value, str) or (allowed is not None and value not in allowed):
             raise ConfigError(
@@ -64,22 +137,59 @@ class Config:
                 expected=" or ".join(map(repr, allowed)) if allowed else "a string",
                 actual=repr(value),
             )
-        object.__setattr__(self, name, value)
+        if name == "exception_verbosity":
+            TinygraphError.verbose = value == "high"
+        self.__dict__[name] = value
 
-    def __getattr__(self, name: str) -> Any:
+    def _pass_over(self, name: str, value: Any) -> None:
+        fixed, why = IDLE[name]
+        texts = [str(fixed).lower(), *([str(int(fixed))] if isinstance(fixed, bool) else [])]
+        if value != fixed and str(value).lower() not in texts and name not in self._warned:
+            self._warned.add(name)
+            warnings.warn(f"config.{name} has no effect: {why}", stacklevel=4)
+
+    def get(self, name: str) -> Any:
+        """The value of the flag of this name, which may have dots in it."""
+        if name in _FLAGS:
+            return self.__dict__[name]
+        if name in _ALIASES:
+            target, values = _ALIASES[name]
+            return next((v for v, meaning in values.items() if meaning == self.get(target)), self.get(target))
+        if name in IDLE:
+            return IDLE[name][0]
+        if any(known.startswith(f"{name}.") for known in IDLE):
+            return _Names(self, f"{name}.")
         raise _unknown(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.set(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __dir__(self) -> list[str]:
+        sections = {name.partition(".")[0] for name in IDLE}
+        return sorted({*_FLAGS, *_ALIASES, *sections, "change_flags", "get", "set"})
+
     @contextlib.contextmanager
-    def change_flags(self, **flags: str) -> Iterator[None]:
-        """Set flags for the length of a ``with`` block; if one is refused, none is changed."""
-        old = {name: getattr(self, name) for name in flags}
+    def change_flags(self, flags: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), **more: Any) -> Iterator[None]:
+        """Set flags for the length of a ``with`` block or a decorated function; if one is refused, none is changed.
+
+        Parameters
+        ----------
+        flags
+            A mapping, or pairs, for names with dots in them.
+        more
+            Flags by keyword.
+        """
+        old = {name: self.__dict__[name] for name in _FLAGS}
         try:
-            for name, value in flags.items():
-                setattr(self, name, value)
+            for name, value in {**dict(flags), **more}.items():
+                self.set(name, value)
             yield
         finally:
             for name, value in old.items():
-                object.__setattr__(self, name, value)
+                self.set(name, value)
 
     def __repr__(self) -> str:
         rows = (f"{name} = {getattr(self, name)!r}  # {doc}" for name, (_, _, doc) in _FLAGS.items())
@@ -89,12 +199,14 @@ class Config:
 def _unknown(name: str) -> ConfigError:
     import difflib
 
-    near = difflib.get_close_matches(name, _FLAGS, n=2, cutoff=0.5)
+    known = [*_FLAGS, *_ALIASES, *IDLE]
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    near = near or [n for n in known if n.rpartition(".")[2] == name.rpartition(".")[2]][:2]
     return ConfigError(
         f"there is no setting {name!r}",
-        expected=", ".join(_FLAGS),
+        expected=", ".join((*_FLAGS, *_ALIASES)) + ", or one of Theano's",
         hint=f"did you mean {' or '.join(near)}?" if near else "",
     )
 
 
-config = Config()
+config = Config(os.environ)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import linecache
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 __all__ = [
     "BackendError",
@@ -101,7 +102,14 @@ class TinygraphError(Exception):
         The two sides, where the failure has two.
     hint
         What to do about it.
+
+    Class attributes
+    ----------------
+    verbose
+        True makes ``str(err)`` as long as ``err.explain()``.
     """
+
+    verbose: ClassVar[bool] = False
 
     def __init__(self, problem: str, *, expected: str = "", actual: str = "", hint: str = "") -> None:
         super().__init__(problem)
@@ -143,6 +151,8 @@ class TinygraphError(Exception):
         return rows
 
     def __str__(self) -> str:
+        if self.verbose:
+            return self.explain()
         report = self._report
         rows = self._head()
         if report.gradient_of:

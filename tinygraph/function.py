@@ -16,7 +16,17 @@ from tinygraph.backends import ReferenceExecutable
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
-from tinygraph.graph import STATE_LOCK, Variable, guards, infer_graph, many_nodes, services, static_value, toposort
+from tinygraph.graph import (
+    STATE_LOCK,
+    Variable,
+    guards,
+    infer_graph,
+    many_nodes,
+    no_test_values,
+    services,
+    static_value,
+    toposort,
+)
 from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
 from tinygraph.program import MemoryPlan, Program, plan, specialise, verify
@@ -117,18 +127,19 @@ def function(
     """
     where = backend or config.backend
     arrays.get(where)
-    closed = close(
-        inputs,
-        outputs,
-        updates,
-        givens,
-        no_default_updates=no_default_updates,
-        rebuild_strict=rebuild_strict,
-        on_unused_input=on_unused_input or config.on_unused_input,
-        label=_label(name),
-        backend=where,
-    )
-    return _made(closed, _checked_mode(mode), name, allow_input_downcast, where, profile)
+    with no_test_values():
+        closed = close(
+            inputs,
+            outputs,
+            updates,
+            givens,
+            no_default_updates=no_default_updates,
+            rebuild_strict=rebuild_strict,
+            on_unused_input=on_unused_input or config.on_unused_input,
+            label=_label(name),
+            backend=where,
+        )
+        return _made(closed, _checked_mode(mode), name, allow_input_downcast, where, profile)
 
 
 def _made(closed: Closed, mode: Any, name: str | None, downcast: bool | None, backend: str, profile: Any) -> Function:
@@ -398,8 +409,9 @@ class Function:
         name
             The copy's name.
         """
-        closed = self._closed.swapped(swap or {}, delete_updates)
-        return _made(closed, self.mode, name or self.name, self._allow_downcast, self.backend, profile)
+        with no_test_values():
+            closed = self._closed.swapped(swap or {}, delete_updates)
+            return _made(closed, self.mode, name or self.name, self._allow_downcast, self.backend, profile)
 
     def __getitem__(self, key: Any) -> Any:
         """The value that an input declared with ``In(…, value=…)`` has now; by variable or name."""

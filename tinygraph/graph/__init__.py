@@ -6,6 +6,7 @@ from tinygraph.graph.bulk import many_nodes
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, name_scope, origin_scope
 from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
+from tinygraph.graph.testvalues import copy_test_value, get_test_value, no_test_values
 from tinygraph.graph.walk import ancestors, apply_node, graph_inputs, replace, toposort
 
 __all__ = [
@@ -21,13 +22,16 @@ __all__ = [
     "ancestors",
     "apply_node",
     "as_variable",
+    "copy_test_value",
     "describe",
+    "get_test_value",
     "graph_inputs",
     "guards",
     "infer",
     "infer_graph",
     "many_nodes",
     "name_scope",
+    "no_test_values",
     "origin_scope",
     "replace",
     "services",

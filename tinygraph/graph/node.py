@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, dataclass_transform
 
@@ -10,6 +11,7 @@ import numpy as np
 from tinygraph import arrays
 from tinygraph.config import config
 from tinygraph.errors import DtypeError, NullTypeGradError, Operand, TinygraphError
+from tinygraph.graph import services
 from tinygraph.graph.provenance import Origin, capture
 from tinygraph.types import Abstract, Static, TensorType, is_discrete, shape_text
 
@@ -87,12 +89,15 @@ class Variable:
 
     @property
     def tag(self) -> Any:
-        """A place for attributes of one's own; the library never reads it."""
+        """A place for attributes of one's own; of these ``test_value`` is read where ``compute_test_value`` is set."""
         return self.__dict__.setdefault("tag", Scratchpad())
 
     def clone(self) -> Any:
-        """A new leaf variable of the same type and name."""
-        return self.type(self.name)
+        """A new leaf variable of the same type and name, with a copy of the tag."""
+        new = self.type(self.name)
+        if "tag" in self.__dict__:
+            vars(new.tag).update(vars(self.tag))
+        return new
 
     def __copy__(self) -> Any:
         return self.clone()
@@ -157,25 +162,42 @@ class Constant(Variable):
 
 
 class Apply:
-    """One operation applied to inputs; its outputs are new variables."""
+    """One operation applied to inputs; its outputs are new variables.
+
+    Parameters
+    ----------
+    op
+        The operation.
+    inputs
+        Variables.
+    outputs
+        The new variables, where the caller has made them, as ``make_node`` of an operation in Theano's way does; by
+        default they are made of the types that the operation infers.
+    """
 
     __slots__ = ("__weakref__", "inputs", "op", "origin", "outputs")
 
-    def __init__(self, op: Op, inputs: Sequence[Variable]) -> None:
+    def __init__(self, op: Op, inputs: Sequence[Variable], outputs: Sequence[Any] | None = None) -> None:
         self.op = op
         self.inputs = tuple(inputs)
         self.origin = capture()
         try:
-            abstracts = infer(op, [v.abstract for v in self.inputs])
-            if config.forbid_dtype:
-                _check_forbidden(abstracts, self.inputs)
+            abstracts = infer(op, [v.abstract for v in self.inputs]) if outputs is None else _declared(op, outputs)
+            if config.forbid_dtype or config.warn_float64 != "ignore":
+                _check_dtypes(abstracts, self.inputs)
         except TinygraphError as err:
             describe(err, self)
             raise
-        self.outputs: tuple[Any, ...] = tuple(a.type.variable_class(a, self, i) for i, a in enumerate(abstracts))
+        if outputs is None:
+            outputs = [a.type.variable_class(a, self, i) for i, a in enumerate(abstracts)]
+        self.outputs: tuple[Any, ...] = tuple(outputs)
+        for i, output in enumerate(self.outputs):
+            output.owner, output.index = self, i
         model = op.shape_like(self.inputs)
         if model is not None:
             self.outputs[0].like = model.like
+        if config.compute_test_value != "off":
+            services.call("test_values", self)
 
     @property
     def out(self) -> Any:
@@ -442,6 +464,16 @@ def infer(op: Op, inputs: Sequence[Abstract]) -> tuple[Abstract, ...]:
     return outputs
 
 
+def _declared(op: Op, outputs: Sequence[Any]) -> Sequence[Abstract]:
+    """What is known of outputs that were made for a new node."""
+    for output in outputs:
+        if not isinstance(output, Variable) or output.owner is not None or isinstance(output, Constant):
+            raise DtypeError(
+                f"the outputs of a node of {op} must be new variables", expected="x.type()", actual=repr(output)
+            )
+    return [output.abstract for output in outputs]
+
+
 def _followable(type: TensorType) -> bool:
     if len(type.shape) > 1 or not is_discrete(type.dtype):
         return False
@@ -454,13 +486,21 @@ def _array(a: Abstract) -> np.ndarray[Any, Any] | None:
     return np.array(a.value, dtype=a.dtype)
 
 
-def _check_forbidden(abstracts: Sequence[Abstract], inputs: Sequence[Variable]) -> None:
-    if any(a.dtype == config.forbid_dtype for a in abstracts):
-        raise DtypeError(
-            f"this produces {config.forbid_dtype}, which config.forbid_dtype excludes",
+def _check_dtypes(abstracts: Sequence[Abstract], inputs: Sequence[Variable]) -> None:
+    """Refuse, or warn of, results of a dtype that a setting excludes."""
+    settings = (("forbid_dtype", config.forbid_dtype, "raise"), ("warn_float64", "float64", config.warn_float64))
+    for flag, dtype, action in settings:
+        if action == "ignore" or all(a.dtype != dtype for a in abstracts):
+            continue
+        error = DtypeError(
+            f"this produces {dtype}, which config.{flag} excludes",
             actual=", ".join(f"{v} is {v.dtype}" for v in inputs),
             hint="cast the operand of that dtype, for instance with .astype(config.floatX)",
         )
+        if action == "raise":
+            raise error
+        error.locate("", (), capture().trace())
+        warnings.warn(str(error), stacklevel=2)
 
 
 def describe(

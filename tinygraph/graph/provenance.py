@@ -14,7 +14,7 @@ from typing import Any
 
 from tinygraph.errors import SourceLine
 
-__all__ = ["Origin", "capture", "name_scope", "origin_scope"]
+__all__ = ["Origin", "capture", "is_derived", "name_scope", "origin_scope"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 #: How many of the user's frames are kept for a node, innermost first.
@@ -99,6 +99,11 @@ def capture() -> Origin:
                 break
         frame = frame.f_back
     return Origin(tuple(frames), None, _scope.name)
+
+
+def is_derived() -> bool:
+    """True where nodes are made from others, by differentiating or rewriting, and not by a line of the user's."""
+    return _scope.origin is not None
 
 
 class origin_scope:

@@ -58,11 +58,13 @@ def graph_inputs(outputs: Iterable[Variable], stop: Collection[Variable] = ()) -
 
 
 def apply_node(node: Apply, inputs: Sequence[Variable]) -> Sequence[Any]:
-    """The outputs of a node's operation on other inputs, with the node's source lines and names kept."""
+    """The outputs of a node's operation on other inputs, with the node's source lines, names and tags kept."""
     with origin_scope(node.origin):
         outputs = node.op.make_node(*inputs).outputs
     for old, new in zip(node.outputs, outputs, strict=True):
         new.name = old.name
+        if "tag" in old.__dict__:
+            vars(new.tag).update({key: value for key, value in vars(old.tag).items() if key != "test_value"})
     return outputs
 
 

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from tinygraph.errors import DtypeError, InputError, MissingInputError, TinygraphError
-from tinygraph.graph import Constant, SharedVariable, Variable, graph_inputs
+from tinygraph.graph import Constant, SharedVariable, Variable, copy_test_value, graph_inputs
 from tinygraph.ops.axes import located
 from tinygraph.ops.convert import as_tensor, cast
 from tinygraph.ops.indexing import subtensor
@@ -215,6 +215,7 @@ def _sequence(given: Any, backwards: bool) -> list[_Sequence]:
         rows = subtensor(whole, slice(start or None, stop or None)) if start or stop else whole
         rows = subtensor(rows, slice(None, None, -1)) if backwards else rows
         element = _named(rows.type.with_shape(rows.type.shape[1:])(), whole, tap)
+        copy_test_value(element, rows, 0)
         found.append(_Sequence(rows, element))
     return found
 
@@ -273,7 +274,10 @@ def _info(given: Any) -> _Info | None:
         row = row.with_shape(row.shape[1:])
         if initial.type.shape[0] != -min(taps):
             rows = subtensor(initial, slice(-min(taps)))
-    return _Info(rows, taps, [_named(row(), initial, tap) for tap in taps])
+    read = [_named(row(), initial, tap) for tap in taps]
+    for tap, variable in zip(taps, read, strict=True):
+        copy_test_value(variable, rows, tap - min(taps))
+    return _Info(rows, taps, read)
 
 
 def _before(row: Any) -> Any:
