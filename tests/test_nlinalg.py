@@ -320,6 +320,31 @@ def test_gradients_of_a_part_of_the_outputs():
     np.testing.assert_array_equal(tg.grad(N.slogdet(sign)[0], sign).eval({sign: x[:2]}), np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        N.matrix_inverse,
+        S.cholesky,
+        S.expm,
+        lambda x: N.eigh(x)[0],
+        lambda x: N.svd(x)[1],
+        lambda x: N.qr(x)[1],
+        lambda x: T.einsum("ij,kj->ik", x, x),
+        T.fft.rfft,
+    ],
+)
+def test_jacobians_and_directional_derivatives(build):
+    x, direction = T.dmatrix("x"), T.dmatrix("direction")
+    a, d = np.array([[2.0, 0.3], [0.3, 1.0]]), np.array([[0.5, -1.0], [0.25, 2.0]])
+    out = build(x).flatten()
+    rows, along = tg.function([x, direction], [tg.gradient.jacobian(out, x), tg.gradient.Rop(out, x, direction)])(a, d)
+    value = tg.function([x], out)
+    for step in np.eye(4).reshape(4, 2, 2):
+        slope = (value(a + 1e-6 * step) - value(a - 1e-6 * step)) / 2e-6
+        np.testing.assert_allclose(np.sum(rows * step, axis=(1, 2)), slope, atol=1e-7)
+    np.testing.assert_allclose(np.sum(rows * d, axis=(1, 2)), along, atol=1e-12)
+
+
 def test_triangles_that_are_not_read_do_not_matter():
     a = spd(3)
     half = np.tril(a)
