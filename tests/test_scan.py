@@ -504,6 +504,7 @@ def test_what_a_step_may_return():
         (lambda a: list(two.items()), 0, 2),
         (lambda a: (a, None, until(a > 5)), 1, 0),
         (lambda a: (a, tg.OrderedUpdates(two), until(a > 5)), 1, 2),
+        (lambda a: (a, a, until(a > 5)), 2, 0),
     ]
     for form, outputs, change in forms:
         out, updates = tg.scan(form, x, return_list=True)

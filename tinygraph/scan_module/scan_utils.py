@@ -59,8 +59,8 @@ def returned(result: Any) -> Step:
     Parameters
     ----------
     result
-        An expression, or a list or tuple of them; updates as a dict or a list of pairs; ``until(condition)``; or a
-        tuple of some of these, in this order.
+        Expressions, alone or in lists or tuples; updates as a dict or a list of pairs; ``until(condition)``; or a tuple
+        of some of these, in this order.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def returned(result: Any) -> Step:
     before = _NOTHING
     for part in parts:
         kind = _kind(part)
-        if kind is None or 0 < kind <= before:
+        if kind is None or 0 < kind < before or kind == before > _OUTPUTS:
             raise located(
                 InputError(
                     "the step of a scan returned something that has no meaning there",
@@ -86,7 +86,7 @@ def returned(result: Any) -> Step:
                 "scan",
             )
         if kind == _OUTPUTS:
-            step.outputs = [as_tensor(part)] if _is_output(part) else [as_tensor(v) for v in part]
+            step.outputs += [as_tensor(part)] if _is_output(part) else [as_tensor(v) for v in part]
         elif kind == _UPDATES:
             step.updates.update(part)
         elif kind == _CONDITION:
