@@ -17,6 +17,8 @@ SHAPES = {
     "tensor3": (None,) * 3,
     "tensor4": (None,) * 4,
     "tensor5": (None,) * 5,
+    "tensor6": (None,) * 6,
+    "tensor7": (None,) * 7,
 }
 PLURALS = {kind: "matrices" if kind == "matrix" else f"{kind}s" for kind in SHAPES}
 

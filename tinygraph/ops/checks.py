@@ -83,6 +83,7 @@ class Load(Op):
         except (OSError, ValueError, EOFError) as err:
             raise LoadError(f"cannot read {self.path}: {err}", expected="a file that numpy.save wrote") from err
         if not hasattr(array, "dtype"):
+            array.close()
             raise LoadError(f"{self.path} holds several arrays", expected="a .npy file", actual="a .npz file")
         found = f"{array.dtype} {shape_text(array.shape)}"
         announced = self.infer()

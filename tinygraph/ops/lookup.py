@@ -17,7 +17,7 @@ from tinygraph.ops.nnet import softmax
 from tinygraph.ops.pieces import concatenate
 from tinygraph.ops.reduce import sum as sum_over
 from tinygraph.ops.scalar import add, int_div, mod, mul
-from tinygraph.ops.shape import as_shape, extent
+from tinygraph.ops.shape import as_shape, extent, specify_shape
 from tinygraph.types import is_discrete
 
 __all__ = [
@@ -210,11 +210,11 @@ def confusion_matrix(actual: Any, pred: Any) -> list[Any]:
             ShapeError("labels are vectors", expected="1 dimension", actual=f"{actual.type} and {pred.type}"),
             "confusion_matrix",
         )
-    labels, places = unique(concatenate([actual, pred]), return_inverse=True)
-    count, half = extent(labels, 0), extent(actual, 0)
-    pairs = subtensor(
-        zeros((count, count), "int64"), (subtensor(places, slice(half)), subtensor(places, slice(half, None)))
-    )
+    half = extent(actual, 0)
+    labels, places = unique(concatenate([actual, specify_shape(pred, (half,))]), return_inverse=True)
+    rows, columns = subtensor(places, slice(half)), subtensor(places, slice(half, None))
+    count = extent(labels, 0)
+    pairs = subtensor(zeros((count, count), "int64"), (rows, columns))
     return [inc_subtensor(pairs, 1), labels]
 
 
