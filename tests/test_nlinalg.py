@@ -203,6 +203,13 @@ def test_theano_names_of_operations():
         np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_the_old_path_leads_to_the_same():
+    from tinygraph.sandbox import linalg
+
+    for name in linalg.__all__:
+        assert getattr(linalg, name) is getattr(N, name, None) or getattr(linalg, name) is getattr(S, name)
+
+
 def test_norm_orders_may_be_text_as_in_theano():
     x = np.array([[1.0, -5.0], [2.0, 3.0]])
     for order in ("inf", "-inf"):
