@@ -354,8 +354,6 @@ class MRG_RandomStreams(RandomStreams):
         target: Any = None,
     ) -> Any:
         """How often each category, with probabilities ``pvals``, comes up in ``n`` draws."""
-        if pvals is None:
-            raise DtypeError("there are no probabilities to draw by", expected="pvals")
         return super().multinomial(size, n, pvals, ndim, dtype)
 
     def multinomial_wo_replacement(

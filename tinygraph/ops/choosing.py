@@ -32,6 +32,9 @@ __all__ = [
 
 def _row_shape(op: str, size: Any, ndim: Any, n: Any, pvals: Any) -> tuple[Any, Any, Any]:
     """The shape of draws from rows of probabilities, and ``n`` and the rows broadcast to it, save scalars."""
+    if pvals is None:
+        raise located(DtypeError("there are no weights to draw by", expected="a tensor", actual="None"), op)
+    pvals = _floats(pvals)
     if pvals.ndim == 0:
         raise located(ShapeError("probabilities of categories are at least a vector", actual=str(pvals.type)), op)
     first = take(pvals, 0, axis=-1) if pvals.ndim > 1 else constant(0.0)  # it only lends its shape
@@ -86,8 +89,8 @@ def multinomial(
     >>> counts.eval().sum(axis=1).tolist()
     [10, 10]
     """
-    count, rows = integers(n, "multinomial", "n"), _floats(pvals)
-    shape, count, rows = _row_shape("multinomial", size, ndim, count, rows)
+    count = integers(n, "multinomial", "n")
+    shape, count, rows = _row_shape("multinomial", size, ndim, count, pvals)
     if isinstance(count, Constant) and count.ndim == 0 and count.data == 1:
         drawn = Categorical("int64")(random_state, shape, rows)
         places = arange(extent(rows, -1))
@@ -130,9 +133,7 @@ def multinomial_wo_replacement(
     >>> sorted(pick.eval().tolist())
     [0, 2]
     """
-    if pvals is None:
-        raise located(DtypeError("there are no weights to draw by", expected="pvals"), "multinomial_wo_replacement")
-    shape, _, rows = _row_shape("multinomial_wo_replacement", size, ndim, constant(0), _floats(pvals))
+    shape, _, rows = _row_shape("multinomial_wo_replacement", size, ndim, constant(0), pvals)
     return advance(random_state), _distinct(random_state, shape, n, rows, dtype)
 
 
@@ -235,7 +236,7 @@ def choice_of_rows(
         )
     if not _known(replace):
         return multinomial_wo_replacement(random_state, None, size, p, None, dtype)
-    shape, _, rows = _row_shape("choice", None, None, constant(0), _floats(p))
+    shape, _, rows = _row_shape("choice", None, None, constant(0), p)
     each, count = _appended(shape, as_size(size, "choice")), extent(rows, -1)
     if rows.ndim > 1:
         lines = DimShuffle((*range(rows.ndim - 1), "x", rows.ndim - 1))(rows)

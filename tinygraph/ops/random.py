@@ -6,7 +6,6 @@ Each returns the next state and the sample. Most users meet them as methods of `
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +54,6 @@ Drawn = tuple[Any, Any]
 
 #: Up to here all whole numbers are floats; numbers of trials and of events go no further.
 COUNTS = 2.0**53
-_FINITE = sys.float_info.max
 
 #: Where truncated normals are cut off, in units of the deviation before that, and their deviation after it.
 _BOUND = 2.0
@@ -226,15 +224,7 @@ def normal(
     >>> tg.grad(x.sum(), mean).eval({mean: [1.0, 2.0]}).tolist()
     [1.0, 1.0]
     """
-    out, work = _dtypes(dtype, avg, std)
-    deviation = in_domain(cast(std, work), "normal", "std", 0.0)
-    shape, (mean, deviation) = sized("normal", size, ndim, [cast(avg, work), deviation])
-    z = Normal(work, _BOUND if truncate else math.inf)(random_state, shape)
-    if not _is(std, 1):
-        z = mul(z, deviation)
-    if not _is(avg, 0):
-        z = add(z, mean)
-    return advance(random_state), cast(z, out)
+    return _normal("normal", random_state, size, avg, std, ndim, dtype, truncate)
 
 
 def truncated_normal(
@@ -247,7 +237,19 @@ def truncated_normal(
     """
     out, _ = _dtypes(dtype, avg, std)
     whole = std / _TRUNCATED if is_weak(std) else true_div(std, _TRUNCATED)
-    return normal(random_state, size, avg, whole, ndim, out, truncate=True)
+    return _normal("truncated_normal", random_state, size, avg, whole, ndim, out, True)
+
+
+def _normal(op: str, random_state: Any, size: Any, avg: Any, std: Any, ndim: Any, dtype: Any, truncate: bool) -> Drawn:
+    out, work = _dtypes(dtype, avg, std)
+    deviation = in_domain(cast(std, work), op, "std", 0.0)
+    shape, (mean, deviation) = sized(op, size, ndim, [cast(avg, work), deviation])
+    z = Normal(work, _BOUND if truncate else math.inf)(random_state, shape)
+    if not _is(std, 1):
+        z = mul(z, deviation)
+    if not _is(avg, 0):
+        z = add(z, mean)
+    return advance(random_state), cast(z, out)
 
 
 def exponential(
@@ -323,7 +325,7 @@ def gamma(
     True
     """
     out, work = _dtypes(dtype, shape, scale)
-    form = in_domain(cast(shape, work), "gamma", "shape", 0.0, _FINITE)
+    form = in_domain(cast(shape, work), "gamma", "shape", 0.0)
     factor = in_domain(cast(scale, work), "gamma", "scale", 0.0)
     sizes, (form, factor) = sized("gamma", size, ndim, [form, factor])
     g = exp(LogGamma(work)(random_state, sizes, form))
@@ -348,7 +350,7 @@ def beta(
         If a shape, a dtype or a parameter does not fit.
     """
     out, work = _dtypes(dtype, a, b)
-    forms = [in_domain(cast(x, work), "beta", name, 0.0, _FINITE, above=True) for x, name in ((a, "a"), (b, "b"))]
+    forms = [in_domain(cast(x, work), "beta", name, 0.0, above=True) for x, name in ((a, "a"), (b, "b"))]
     shape, (first, second) = sized("beta", size, ndim, forms)
     drawn = LogGamma(work)(random_state, shape, first), LogGamma(work)(advance(random_state), shape, second)
     return advance(random_state, 2), cast(sigmoid(sub(*drawn)), out)
@@ -418,21 +420,25 @@ def binomial(
     >>> mask.type
     TensorType('float32', (2, 4))
     """
-    chance = _probability(p if prob is None else prob, "binomial")
-    count = integers(n, "binomial", "n")
-    if isinstance(count, Constant) and count.ndim == 0 and count.data == 1:
-        shape, (chance,) = sized("binomial", size, ndim, [chance])
-        return advance(random_state), cast(lt(Uniform(chance.dtype)(random_state, shape), chance), dtype)
-    count = in_domain(count, "binomial", "n", 0, COUNTS)
-    shape, params = sized("binomial", size, ndim, [count, chance])
-    return advance(random_state), cast(Binomial("int64")(random_state, shape, *params), dtype)
+    return _binomial("binomial", random_state, size, n, p if prob is None else prob, ndim, dtype)
 
 
 def bernoulli(
     random_state: Any, size: Any = None, p: Any = 0.5, ndim: int | None = None, dtype: Any = "int64"
 ) -> Drawn:
     """1 with probability ``p``, otherwise 0: ``binomial`` with one trial."""
-    return binomial(random_state, size, 1, p, ndim, dtype)
+    return _binomial("bernoulli", random_state, size, 1, p, ndim, dtype)
+
+
+def _binomial(op: str, random_state: Any, size: Any, n: Any, p: Any, ndim: Any, dtype: Any) -> Drawn:
+    chance = _probability(p, op)
+    count = integers(n, op, "n")
+    if isinstance(count, Constant) and count.ndim == 0 and count.data == 1:
+        shape, (chance,) = sized(op, size, ndim, [chance])
+        return advance(random_state), cast(lt(Uniform(chance.dtype)(random_state, shape), chance), dtype)
+    count = in_domain(count, op, "n", 0, COUNTS)
+    shape, params = sized(op, size, ndim, [count, chance])
+    return advance(random_state), cast(Binomial("int64")(random_state, shape, *params), dtype)
 
 
 def poisson(
@@ -454,6 +460,6 @@ def poisson(
     ShapeError, DtypeError, ParameterError
         If a shape, a dtype or ``lam`` does not fit.
     """
-    mean = in_domain(as_tensor(lam), "poisson", "lam", 0, COUNTS)
+    mean = in_domain(cast(lam, "float64"), "poisson", "lam", 0.0, COUNTS)
     shape, (mean,) = sized("poisson", size, ndim, [mean])
     return advance(random_state), cast(Poisson("int64")(random_state, shape, mean), dtype)

@@ -86,6 +86,12 @@ def _stirling_rest(xp: Any, k: Any) -> Any:
     return xp.where(n < 64, exact, series)
 
 
+def _deviance(xp: Any, x: Any, mean: Any) -> Any:
+    """x log(x / mean) + mean - x, without large terms that cancel."""
+    beyond = x - mean
+    return x * xp.log1p(beyond / mean) - beyond
+
+
 # --- binomial -----------------------------------------------------------------------------------------------------
 
 
@@ -108,24 +114,27 @@ def _many_successes(xp: Any, state: Any, place: Any, n: Any, p: Any) -> Any:
     b = 1.15 + 2.53 * deviation
     a = -0.0873 + 0.0248 * b + 0.01 * p
     alpha = (2.83 + 5.1 / b) * deviation
-    odds = p / (1 - p)
-    mode = xp.floor((n + 1) * p)
-    peak = (mode + 0.5) * xp.log((mode + 1) / (odds * (n - mode + 1)))
-    peak += _stirling_rest(xp, mode) + _stirling_rest(xp, n - mode)
+    expected = (n + 2) * p
 
-    def propose(u: Any, v: Any, n: Any, p: Any, a: Any, b: Any, alpha: Any, odds: Any, mode: Any, peak: Any) -> Any:
+    def log_probability(k: Any, n: Any, expected: Any) -> Any:
+        """Less a constant, by Stirling's formula."""
+        hits, misses = k + 1, n - k + 1
+        out = 0.5 * xp.log(hits * misses) - _stirling_rest(xp, k) - _stirling_rest(xp, n - k)
+        return out - _deviance(xp, hits, expected) - _deviance(xp, misses, n + 2 - expected)
+
+    mode = xp.floor((n + 1) * p)
+    peak = log_probability(mode, n, expected)
+
+    def propose(u: Any, v: Any, n: Any, p: Any, a: Any, b: Any, alpha: Any, expected: Any, peak: Any) -> Any:
         u = u - 0.5
         left = 0.5 - xp.abs(u)
         k = xp.floor((2 * a / left + b) * u + n * p + 0.5)
         inside = (k >= 0) & (k <= n)
-        at = xp.where(inside, k, mode)
-        bound = peak + (n + 1) * xp.log((n - mode + 1) / (n - at + 1))
-        bound += (at + 0.5) * xp.log(odds * (n - at + 1) / (at + 1))
-        bound -= _stirling_rest(xp, at) + _stirling_rest(xp, n - at)
-        good = xp.log(v * alpha / (a / (left * left) + b)) <= bound
+        at = xp.where(inside, k, 0.0)
+        good = xp.log(v * alpha / (a / (left * left) + b)) <= log_probability(at, n, expected) - peak
         return k, inside & (good | ((left >= 0.07) & (v <= 0.92 - 4.2 / b)))
 
-    return _accepted(xp, state, place, propose, (n, p, a, b, alpha, odds, mode, peak))
+    return _accepted(xp, state, place, propose, (n, p, a, b, alpha, expected, peak))
 
 
 # --- Poisson ------------------------------------------------------------------------------------------------------
@@ -152,8 +161,8 @@ def _many_events(xp: Any, state: Any, place: Any, mean: Any) -> Any:
         k = xp.floor((2 * a / left + b) * u + mean + 0.43)
         inside = (k >= 0) & ((left >= 0.013) | (v <= left))
         at = xp.where(inside, k, 0.0)
-        # log of the probability: -mean + k log(mean) - log k!, written without large terms that cancel
-        bound = (at + 1 - mean) + at * xp.log(mean / (at + 1)) - 0.5 * xp.log(2 * math.pi * (at + 1))
+        # log of the probability: -mean + k log(mean) - log k!, by Stirling's formula
+        bound = 0.5 * xp.log((at + 1) / (2 * math.pi)) - xp.log(mean) - _deviance(xp, at + 1, mean)
         good = xp.log(v * weight / (a / (left * left) + b)) <= bound - _stirling_rest(xp, at)
         return k, inside & (good | ((left >= 0.07) & (v <= 0.9277 - 3.6224 / (b - 2))))
 

@@ -49,7 +49,7 @@ class ParameterError(TinygraphError, ValueError):
 
 
 class InDomain(Op):
-    """The tensor itself, whose elements must lie between two bounds; NaN does not."""
+    """The tensor itself, whose elements must lie between two bounds; infinity and NaN do not."""
 
     what: str
     low: float
@@ -75,12 +75,13 @@ class InDomain(Op):
 
     def check(self, x: Any) -> None:
         """Raise ParameterError unless all elements of this array are in the domain."""
-        good = ((x > self.low) if self.above else (x >= self.low)) & (x <= self.high)
+        good = (x > self.low) if self.above else (x >= self.low)
+        good &= (x < self.high) if math.isinf(self.high) else (x <= self.high)
         if not bool(good.all()):
             raise ParameterError(
                 f"the distribution has no such parameter {self.what}",
                 expected=f"{self.low:g} {'<' if self.above else '<='} {self.what}"
-                + ("" if math.isinf(self.high) else f" <= {self.high:g}"),
+                + (" < inf" if math.isinf(self.high) else f" <= {self.high:g}"),
                 actual=f"{x[~good].reshape(-1)[0]}",
             )
 
@@ -98,7 +99,7 @@ def in_domain(x: Any, op: str, what: str, low: float, high: float = math.inf, ab
     op, what
         Names of the distribution and of its parameter, for errors.
     low, high
-        The bounds, which are included; ``above`` excludes ``low``.
+        The bounds, which are included unless infinite; ``above`` excludes ``low``.
     """
     domain = InDomain(what, low, high, above)
     if not isinstance(x, Constant):
