@@ -389,7 +389,10 @@ def test_programs_are_valid(case):
 # --- nothing without a row ----------------------------------------------------------------------------------------
 
 #: Operations that no public function makes: derivatives emit them, and rows of other operations exercise them there.
-ONLY_IN_GRADIENTS = {"Cofactors", "Enumerate", "LinearRecurrence", "Shift", "SoftmaxGrad", "SumRuns", "SumTo"}
+ONLY_IN_GRADIENTS = {
+    *("Cofactors", "Enumerate", "LinearRecurrence", "MaxPoolRead", "Shift"),
+    *("SoftmaxGrad", "SumPoolGrad", "SumRuns", "SumTo"),
+}
 
 #: Public functions that make no node of values: they differentiate, check, convert or answer in Python.
 NO_OPERATIONS = {

@@ -3,6 +3,14 @@
 from typing import TYPE_CHECKING
 
 from tinygraph.ops.activations import gelu, leaky_relu, maxout, silu, swish
+from tinygraph.ops.conv import abstract_conv2d, conv1d, conv2d, conv3d, separable_conv2d, separable_conv3d
+from tinygraph.ops.conv_gradients import (
+    conv2d_grad_wrt_inputs,
+    conv2d_grad_wrt_weights,
+    conv2d_transpose,
+    conv3d_grad_wrt_inputs,
+    conv3d_grad_wrt_weights,
+)
 from tinygraph.ops.lookup import (
     confusion_matrix,
     embedding,
@@ -58,12 +66,21 @@ __all__ = [
     "LogSoftmax",
     "Softmax",
     "SoftmaxGrad",
+    "abstract_conv2d",
     "batch_normalization",
     "batch_normalization_test",
     "batch_normalization_train",
     "binary_crossentropy",
     "categorical_crossentropy",
     "confusion_matrix",
+    "conv1d",
+    "conv2d",
+    "conv2d_grad_wrt_inputs",
+    "conv2d_grad_wrt_weights",
+    "conv2d_transpose",
+    "conv3d",
+    "conv3d_grad_wrt_inputs",
+    "conv3d_grad_wrt_weights",
     "crossentropy_categorical_1hot",
     "crossentropy_softmax_1hot",
     "crossentropy_softmax_1hot_with_bias",
@@ -86,6 +103,8 @@ __all__ = [
     "relu",
     "scalar_sigmoid",
     "selu",
+    "separable_conv2d",
+    "separable_conv3d",
     "sigmoid",
     "sigmoid_binary_crossentropy",
     "sigmoid_inplace",
