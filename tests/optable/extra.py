@@ -431,10 +431,36 @@ def _same(x: Any) -> Any:
     return x
 
 
+def _written(write: Any) -> Any:
+    def reference(x: Any, y: Any, i: Any) -> Any:
+        out = x.copy()
+        write(out, i, y)
+        return out
+
+    return reference
+
+
 SMALL = [
     Case("add: three", "add", T.add, lambda x, y, z: x + y + z, (Arg((3, 4)), Arg((4,)), Arg(()))),
     Case("add: one", "add", lambda x: T.add(x) * 2, lambda x: x * 2),
     Case("mul: three", "mul", T.mul, lambda x, y, z: x * y * z, (Arg((3, 4)), Arg((4,)), Arg(())), order=3),
+    *(
+        Case(f"{name}: repeated", name, function, reference, (Arg((5, 2)), Arg((4, 2)), Arg((4,), 0, 2, "int64")))
+        for kind, reference in {"inc": _written(np.add.at), "set": _written(np.ndarray.__setitem__)}.items()
+        for name in (f"advanced_{kind}_subtensor", f"advanced_{kind}_subtensor1")
+        for function in (getattr(T, name),)
+    ),
+    *(
+        Case(name, name, getattr(T, name), lambda x, i: x[i], (Arg((5, 2)), Arg((4,), -5, 4, "int32")))
+        for name in ("advanced_subtensor", "advanced_subtensor1")
+    ),
+    Case(
+        "advanced_subtensor: two indices",
+        "advanced_subtensor",
+        T.advanced_subtensor,
+        lambda x, i, j: x[i, j],
+        (Arg((5, 2)), Arg((3, 1), 0, 4, "int64"), Arg((4,), 0, 1, "int64")),
+    ),
     Case("real", "real", lambda x: T.real(x) * 2, lambda x: np.real(x) * 2),
     Case("conj", "conj", lambda x: T.conj(x) * 2, lambda x: np.conj(x) * 2),
     Case("imag", "imag", T.imag, np.imag, wrt=(), integers=("int64",)),

@@ -7,11 +7,19 @@ from typing import Any
 from tinygraph.errors import DtypeError, ShapeError, TinygraphError
 from tinygraph.ops.axes import located
 from tinygraph.ops.convert import as_operands, as_tensor, cast, constant, is_weak
+from tinygraph.ops.indexing import subtensor
 from tinygraph.ops.layout import DimShuffle
 from tinygraph.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 from tinygraph.types import shape_text
 
-__all__ = ["inc_subtensor", "set_subtensor"]
+__all__ = [
+    "advanced_inc_subtensor",
+    "advanced_inc_subtensor1",
+    "advanced_set_subtensor",
+    "advanced_set_subtensor1",
+    "inc_subtensor",
+    "set_subtensor",
+]
 
 
 def inc_subtensor(
@@ -96,6 +104,31 @@ def set_subtensor(x: Any, y: Any, inplace: bool = False, tolerate_inplace_aliasi
     [[0.0, 1.0, 0.0], [0.0, 2.0, 0.0]]
     """
     return inc_subtensor(x, y, inplace, True, tolerate_inplace_aliasing)
+
+
+def advanced_inc_subtensor(x: Any, y: Any, *args: Any) -> Any:
+    """``inc_subtensor(x[args], y)``.
+
+    >>> import tinygraph.tensor as T
+    >>> T.advanced_inc_subtensor(T.zeros(3), 1, [0, 0]).eval().tolist()
+    [2.0, 0.0, 0.0]
+    """
+    return inc_subtensor(subtensor(x, args), y)
+
+
+def advanced_set_subtensor(x: Any, y: Any, *args: Any) -> Any:
+    """``set_subtensor(x[args], y)``."""
+    return set_subtensor(subtensor(x, args), y)
+
+
+def advanced_inc_subtensor1(x: Any, y: Any, ilist: Any) -> Any:
+    """``inc_subtensor(x[ilist], y)``."""
+    return advanced_inc_subtensor(x, y, ilist)
+
+
+def advanced_set_subtensor1(x: Any, y: Any, ilist: Any) -> Any:
+    """``set_subtensor(x[ilist], y)``."""
+    return advanced_set_subtensor(x, y, ilist)
 
 
 #: Ranks of kinds of dtypes, by first letter: what is written has no higher rank than what it is written to.

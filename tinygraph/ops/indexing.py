@@ -32,6 +32,8 @@ __all__ = [
     "IncSubtensor",
     "Nonzero",
     "Subtensor",
+    "advanced_subtensor",
+    "advanced_subtensor1",
     "flatnonzero",
     "nonzero",
     "nonzero_values",
@@ -182,6 +184,16 @@ def _fitted(mask: Any, x: Any, axis: int) -> Any:
     if mask.type.known and mask.type.shape == wanted:
         return mask
     return FitMask()(mask, Subtensor(((axis or None, axis + mask.ndim, None),))(Shape()(x)))
+
+
+def advanced_subtensor(x: Any, *args: Any) -> Any:
+    """``x[args]``, as a function."""
+    return subtensor(x, args)
+
+
+def advanced_subtensor1(x: Any, ilist: Any) -> Any:
+    """``x[ilist]`` for an integer vector, as a function."""
+    return take(x, ilist, axis=0)
 
 
 def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
 from tinygraph.derivatives import Rop, hessian, jacobian
+from tinygraph.errors import ShapeError
 from tinygraph.graph import Apply, Constant, Op, Variable
 from tinygraph.graph import shared as _shared
 from tinygraph.ops import statistics
@@ -52,8 +53,15 @@ from tinygraph.ops.extra import (
 )
 from tinygraph.ops.gradient import consider_constant
 from tinygraph.ops.grids import mgrid, ogrid
-from tinygraph.ops.inc_subtensor import inc_subtensor, set_subtensor
-from tinygraph.ops.indexing import flatnonzero, nonzero, nonzero_values, take
+from tinygraph.ops.inc_subtensor import (
+    advanced_inc_subtensor,
+    advanced_inc_subtensor1,
+    advanced_set_subtensor,
+    advanced_set_subtensor1,
+    inc_subtensor,
+    set_subtensor,
+)
+from tinygraph.ops.indexing import advanced_subtensor, advanced_subtensor1, flatnonzero, nonzero, nonzero_values, take
 from tinygraph.ops.join import Join, Split
 from tinygraph.ops.layout import DimShuffle, Reshape, Shape, SpecifyShape
 from tinygraph.ops.linalg import batched_dot, batched_tensordot, dot, matmul, outer, tensordot
@@ -220,6 +228,7 @@ __all__ = [
     "Reshape",
     "Rop",
     "Shape",
+    "ShapeError",
     "SpecifyShape",
     "Split",
     "Subtensor",
@@ -234,6 +243,12 @@ __all__ = [
     "abs_",
     "add",
     "addbroadcast",
+    "advanced_inc_subtensor",
+    "advanced_inc_subtensor1",
+    "advanced_set_subtensor",
+    "advanced_set_subtensor1",
+    "advanced_subtensor",
+    "advanced_subtensor1",
     "all",
     "all_dtypes",
     "allclose",

@@ -1,5 +1,6 @@
 """Theano's module of extra operations."""
 
+from tinygraph.ops.convert import as_tensor as cpu_contiguous
 from tinygraph.ops.counting import Unique, bincount, searchsorted, to_one_hot, unique
 from tinygraph.ops.cumulative import cumprod, cumsum
 from tinygraph.ops.extra import bartlett, compress, diff, fill_diagonal, fill_diagonal_offset
@@ -14,6 +15,7 @@ __all__ = [
     "broadcast_shape",
     "broadcast_shape_iter",
     "compress",
+    "cpu_contiguous",
     "cumprod",
     "cumsum",
     "diff",
