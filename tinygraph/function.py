@@ -362,6 +362,11 @@ class Function:
         return plan(specialise(self._closed.leaves, self._roots, [Abstract(t) for t in types]))
 
     @property
+    def closed(self) -> Closed:
+        """The graph as it was written: inputs, outputs, shared variables and their new values."""
+        return self._closed
+
+    @property
     def program(self) -> Program:
         """The Program made last; there is one for each signature of input shapes, from its first call on."""
         if not self._specialisations:
@@ -428,6 +433,13 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{_label(self.name)}({', '.join(str(spec.variable) for spec in self._closed.specs)})>"
+
+    def _repr_html_(self) -> str:
+        return str(services.call("repr_html", self))
+
+    def _repr_svg_(self) -> str | None:
+        svg: str | None = services.call("repr_svg", self)
+        return svg
 
 
 class _Profiled(Function):

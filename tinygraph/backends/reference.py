@@ -30,6 +30,7 @@ class ReferenceExecutable:
 
     def __init__(self, program: Program, backend: str) -> None:
         self.program = program
+        self.backend = backend
         self._xp = arrays.get(backend)
         self._registers: list[Any] = [None] * len(program.buffers)
         for buffer in program.buffers:

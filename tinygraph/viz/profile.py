@@ -259,6 +259,7 @@ class _Watched:
 
     def __init__(self, executable: Any, profile: ProfileStats) -> None:
         self.program = executable.program
+        self.backend = executable.backend
         self._executable = executable
         self._profile = profile
 
