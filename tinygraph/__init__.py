@@ -16,7 +16,7 @@ from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
 from tinygraph.derivatives import Rop, subgraph_grad
 from tinygraph.function import Function, clone, function
-from tinygraph.graph import Apply, Constant, Op, SharedVariable, Variable, shared
+from tinygraph.graph import Apply, Constant, Op, SharedVariable, Variable, services, shared
 from tinygraph.scan_module import foldl, foldr, map, reduce, scan, scan_checkpoints
 from tinygraph.updates import OrderedUpdates
 
@@ -34,7 +34,9 @@ __all__ = [
     "Variable",
     "clone",
     "config",
+    "diagnose",
     "errors",
+    "example",
     "foldl",
     "foldr",
     "function",
@@ -51,18 +53,26 @@ __all__ = [
     "subgraph_grad",
     "tensor",
     "testing",
+    "why_nan",
 ]
 __version__ = "0.1.0"
 
 #: Modules that many programs do without; they load when they are first asked for.
-_LATER = ("optim", "testing")
+_LATER = ("diagnose", "optim", "testing")
+#: Names that are found in such a module.
+_FOUND_IN = {"example": "tinygraph.diagnose", "why_nan": "tinygraph.diagnose"}
+
+services.later("tinygraph.viz.profile", "profile")
+services.later("tinygraph.diagnose", "trace", "NanGuardMode", "DebugMode")
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"tinygraph.{name}")
+    if name in _FOUND_IN:
+        return getattr(importlib.import_module(_FOUND_IN[name]), name)
     raise AttributeError(f"module 'tinygraph' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_FOUND_IN})
