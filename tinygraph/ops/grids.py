@@ -31,7 +31,7 @@ class Grid:
     >>> [g.eval().tolist() for g in T.mgrid[0:2, 5:8]]
     [[[0, 0, 0], [1, 1, 1]], [[5, 6, 7], [5, 6, 7]]]
     >>> [g.eval().tolist() for g in T.ogrid[0:2, 0:1:3j]]
-    [[[0], [1]], [[0.0, 0.5, 1.0]]]
+    [[[0.0], [1.0]], [[0.0, 0.5, 1.0]]]
     """
 
     def __init__(self, name: str, sparse: bool) -> None:
