@@ -20,12 +20,16 @@ from tinygraph.ops.convert import as_tensor
 from tinygraph.testing.numeric import Direction, Line, Tolerance, Verdict, complex_graph, resolution_of
 from tinygraph.types import TensorType, is_float, shape_text
 
-__all__ = ["GradientReport", "check_grad", "verify_grad"]
+__all__ = ["GradientReport", "WrongGradientError", "check_grad", "verify_grad"]
 
 Array = np.ndarray[Any, Any]
 
 #: Measurements that may be spent on finding out which entries of a group are at a kink.
 _EXTRA = 200
+
+
+class WrongGradientError(GradientError):
+    """A gradient that differs from what was measured, or has another shape than its input."""
 
 
 @dataclass(frozen=True)
@@ -288,8 +292,8 @@ class _Check:
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.seed)
 
-    def error(self, problem: str, **sides: str) -> GradientError:
-        error = GradientError(problem, **sides)
+    def error(self, problem: str, kind: type[GradientError] = GradientError, **sides: str) -> GradientError:
+        error = kind(problem, **sides)
         error.hint = ", and ".join(filter(None, (error.hint, f"repeat this check with seed={self.seed}")))
         error.locate("", (), self.output.origin.trace())
         return error
@@ -339,6 +343,7 @@ class _Check:
         if claim.shape != x.shape:
             raise self.error(
                 f"the {_nth(level.order)} derivative with respect to {level.names[position]} has the wrong shape",
+                WrongGradientError,
                 expected=shape_text(x.shape),
                 actual=shape_text(claim.shape),
             )
@@ -419,6 +424,7 @@ class _Check:
         others = f"; {count} entries of {math.prod(shape)} are wrong" if count > 1 else ""
         return self.error(
             f"the {where} is wrong",
+            WrongGradientError,
             expected=f"{value:.10g} ± {verdict.error:.2g}, by {verdict.method}",
             actual=f"{worst.claim:.10g}, relative error {worst.size:.3g}{others}{_ratio(findings)}",
         )
