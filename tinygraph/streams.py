@@ -113,7 +113,7 @@ class RandomStreams:
 
     def _next(self) -> np.ndarray[Any, Any]:
         """The first state of a further stream."""
-        key = philox.words(arrays.get("numpy"), self._rstate, 1, "uint64")
+        key = philox.words(arrays.get("numpy"), self._rstate, 1)
         self._rstate = self._rstate + np.array([0, 1], "uint64")
         return np.concatenate([key, np.zeros(1, "uint64")])
 

@@ -51,7 +51,7 @@ class LogGammaSlope(Op):
         over x > 0. The tail is taken in which the terms have one sign; where that would be the upper one and z is
         very small, the lower one, which is then all but an exponential function.
         """
-        shape, dtype = xp.broadcast_shapes(a.shape, y.shape), y.dtype
+        shape, dtype = broadcast_shapes(a.shape, y.shape), y.dtype
         a, y = (xp.broadcast_to(v.astype("float64"), shape).reshape(-1) for v in (a, y))
         z = xp.exp(y)
         moments = [xp.special.psi(a), *(xp.special.polygamma(n, a) for n in range(1, self.order))]

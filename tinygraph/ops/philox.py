@@ -25,6 +25,9 @@ _CACHED = 8192
 #: Bits that a float in [0.5, 1) holds.
 _PRECISION = {"float16": 11, "float32": 24, "float64": 53}
 
+#: Bits of the words that they are made of.
+_WIDTH = {"float16": 32, "float32": 32, "float64": 64}
+
 
 def philox(xp: Any, even: Any, odd: Any, key: Any) -> tuple[Any, Any]:
     """The ten rounds, on 32-bit numbers in uint64 arrays.
@@ -83,54 +86,59 @@ def places(xp: Any, count: int, chunk: int) -> list[Any]:
     return [xp.arange(i, min(i + step, count), dtype="uint64") for i in range(0, count, step)]
 
 
-def words(xp: Any, state: Any, count: int, dtype: str) -> Any:
-    """A vector of random integers of all the bits of ``dtype``, uint32 or uint64."""
-    each = 4 if dtype == "uint32" else 2
+def _filled(xp: Any, state: Any, count: int, width: int, dtype: str, convert: Callable[[Any], Any]) -> Any:
+    """A vector of what ``convert`` makes of words of ``width`` bits, 32 or 64, which it gets in uint64 arrays."""
+    each = 128 // width
     out = xp.empty((-(-count // each), each), dtype=dtype)
+    start = 0
     for place in places(xp, len(out), _CACHED):
         even, odd = _blocks(xp, state, place, 0)
-        rows = out[int(place[0]) : int(place[0]) + place.size]
-        if dtype == "uint32":
-            rows[:, 0::2] = even.T
-            rows[:, 1::2] = odd.T
+        rows = out[start : start + place.size]
+        if width == 32:
+            rows[:, 0::2] = convert(even).T
+            rows[:, 1::2] = convert(odd).T
         else:
-            rows[...] = ((even << 32) | odd).T
+            rows[...] = convert((even << 32) | odd).T
+        start += place.size
     return out.reshape(-1)[:count]
 
 
+def words(xp: Any, state: Any, count: int) -> Any:
+    """A vector of random 64-bit integers, uint64."""
+    return _filled(xp, state, count, 64, "uint64", lambda bits: bits)
+
+
 def uniforms(xp: Any, state: Any, count: int, dtype: str) -> Any:
-    """A vector of uniform floats between 0 and 1, both excluded, with all the bits that ``dtype`` holds below 1."""
-    bits = _PRECISION[dtype]
-    width = 64 if bits > 32 else 32
-    drawn = words(xp, state, count, f"uint{width}") >> (width - bits)
-    drawn = drawn.astype(dtype)
-    drawn *= xp.asarray(2.0**-bits, dtype=dtype)
-    # Half a step stands for 0, so that a logarithm is finite.
-    return xp.maximum(drawn, xp.asarray(2.0 ** -(bits + 1), dtype=dtype), out=drawn)
+    """A vector of uniform floats between 0 and 1, both excluded, with all the bits that ``dtype`` holds below 1.
+
+    float64 takes words of 64 bits, narrower floats of 32.
+    """
+    bits, width = _PRECISION[dtype], _WIDTH[dtype]
+    step = xp.asarray(2.0**-bits, dtype=dtype)
+    least = xp.asarray(2.0 ** -(bits + 1), dtype=dtype)  # stands for 0, so that a logarithm is finite
+
+    def convert(drawn: Any) -> Any:
+        return xp.maximum((drawn >> (width - bits)).astype(dtype) * step, least)
+
+    return _filled(xp, state, count, width, dtype, convert)
 
 
-def _centred(xp: Any, bits: Any, width: int) -> Any:
+def quantiles(xp: Any, state: Any, count: int, dtype: str, inverse: Callable[[Any], Any]) -> Any:
+    """A vector of values of ``inverse``, an inverse distribution function on float64, at uniform numbers.
+
+    float64 takes words of 64 bits, narrower floats of 32.
+    """
+    width = _WIDTH[dtype]
+    return _filled(xp, state, count, width, dtype, lambda drawn: inverse(_centred(drawn, width)))
+
+
+def _centred(bits: Any, width: int) -> Any:
     """Unsigned integers as float64 between 0 and 1, both excluded, evenly spaced and symmetric about 1/2."""
     kept = min(width, 52)
     out = (bits >> (width - kept)).astype("float64")
     out += 0.5
     out *= 2.0**-kept
     return out
-
-
-def quantiles(xp: Any, state: Any, count: int, dtype: str, inverse: Callable[[Any], Any]) -> Any:
-    """A vector of values of ``inverse``, an inverse distribution function, at uniform numbers: a word for each.
-
-    Parameters
-    ----------
-    dtype
-        float64 takes words of 64 bits, narrower floats of 32.
-    inverse
-        From float64 in (0, 1) to float64.
-    """
-    width = 64 if dtype == "float64" else 32
-    drawn = words(xp, state, count, f"uint{width}")
-    return inverse(_centred(xp, drawn, width)).astype(dtype, copy=False)
 
 
 def words_at(xp: Any, state: Any, place: Any, attempt: int) -> Any:
@@ -145,4 +153,4 @@ def words_at(xp: Any, state: Any, place: Any, attempt: int) -> Any:
 
 def pairs(xp: Any, state: Any, place: Any, attempt: int) -> Any:
     """The same as uniform numbers between 0 and 1, both excluded: float64 of shape (2, n)."""
-    return _centred(xp, words_at(xp, state, place, attempt), 64)
+    return _centred(words_at(xp, state, place, attempt), 64)

@@ -27,17 +27,37 @@ _NEGLIGIBLE = 2.0**-64
 
 
 def _accepted(
-    xp: Any, state: Any, place: Any, propose: Callable[..., Any], params: Sequence[Any], first: int = 0
+    xp: Any,
+    state: Any,
+    place: Any,
+    propose: Callable[..., Any],
+    params: Sequence[Any],
+    decide: Callable[..., Any] | None = None,
+    first: int = 0,
 ) -> Any:
     """The first accepted proposal of every place.
 
-    ``propose`` takes two uniform vectors and the parameters, and returns values and whether they are accepted.
+    Parameters
+    ----------
+    propose
+        From two uniform vectors and the parameters to values, and where they are accepted.
+    params
+        Vectors.
+    decide
+        Where it is given, ``propose`` also returns where values are possible, and this, from values, the uniform
+        vectors and the parameters, says which of those that are possible but not accepted yet are accepted.
+    first
+        Number of the first attempt.
     """
     out = xp.empty(place.size, dtype="float64")
     waiting = xp.arange(place.size)
     for attempt in itertools.count(first):
+        mine = [p[waiting] for p in params]
         u, v = pairs(xp, state, place[waiting], attempt)
-        values, good = propose(u, v, *[p[waiting] for p in params])
+        values, good, *possible = propose(u, v, *mine)
+        if decide is not None:
+            open_ = xp.nonzero(possible[0] & ~good)[0]
+            good[open_] = decide(values[open_], u[open_], v[open_], *[p[open_] for p in mine])
         out[waiting[good]] = values[good]
         waiting = waiting[~good]
         if not waiting.size:
@@ -125,16 +145,17 @@ def _many_successes(xp: Any, state: Any, place: Any, n: Any, p: Any) -> Any:
     mode = xp.floor((n + 1) * p)
     peak = log_probability(mode, n, expected)
 
-    def propose(u: Any, v: Any, n: Any, p: Any, a: Any, b: Any, alpha: Any, expected: Any, peak: Any) -> Any:
-        u = u - 0.5
-        left = 0.5 - xp.abs(u)
-        k = xp.floor((2 * a / left + b) * u + n * p + 0.5)
-        inside = (k >= 0) & (k <= n)
-        at = xp.where(inside, k, 0.0)
-        good = xp.log(v * alpha / (a / (left * left) + b)) <= log_probability(at, n, expected) - peak
-        return k, inside & (good | ((left >= 0.07) & (v <= 0.92 - 4.2 / b)))
+    def propose(u: Any, v: Any, n: Any, p: Any, a: Any, b: Any, *_: Any) -> Any:
+        left = 0.5 - xp.abs(u - 0.5)
+        k = xp.floor((2 * a / left + b) * (u - 0.5) + n * p + 0.5)
+        possible = (k >= 0) & (k <= n)
+        return k, possible & (left >= 0.07) & (v <= 0.92 - 4.2 / b), possible
 
-    return _accepted(xp, state, place, propose, (n, p, a, b, alpha, expected, peak))
+    def decide(k: Any, u: Any, v: Any, n: Any, p: Any, a: Any, b: Any, alpha: Any, expected: Any, peak: Any) -> Any:
+        left = 0.5 - xp.abs(u - 0.5)
+        return xp.log(v * alpha / (a / (left * left) + b)) <= log_probability(k, n, expected) - peak
+
+    return _accepted(xp, state, place, propose, (n, p, a, b, alpha, expected, peak), decide)
 
 
 # --- Poisson ------------------------------------------------------------------------------------------------------
@@ -156,17 +177,18 @@ def _many_events(xp: Any, state: Any, place: Any, mean: Any) -> Any:
     weight = 1.1239 + 1.1328 / (b - 3.4)
 
     def propose(u: Any, v: Any, mean: Any, a: Any, b: Any, weight: Any) -> Any:
-        u = u - 0.5
-        left = 0.5 - xp.abs(u)
-        k = xp.floor((2 * a / left + b) * u + mean + 0.43)
-        inside = (k >= 0) & ((left >= 0.013) | (v <= left))
-        at = xp.where(inside, k, 0.0)
-        # log of the probability: -mean + k log(mean) - log k!, by Stirling's formula
-        bound = 0.5 * xp.log((at + 1) / (2 * math.pi)) - xp.log(mean) - _deviance(xp, at + 1, mean)
-        good = xp.log(v * weight / (a / (left * left) + b)) <= bound - _stirling_rest(xp, at)
-        return k, inside & (good | ((left >= 0.07) & (v <= 0.9277 - 3.6224 / (b - 2))))
+        left = 0.5 - xp.abs(u - 0.5)
+        k = xp.floor((2 * a / left + b) * (u - 0.5) + mean + 0.43)
+        possible = (k >= 0) & ((left >= 0.013) | (v <= left))
+        return k, possible & (left >= 0.07) & (v <= 0.9277 - 3.6224 / (b - 2)), possible
 
-    return _accepted(xp, state, place, propose, (mean, a, b, weight))
+    def decide(k: Any, u: Any, v: Any, mean: Any, a: Any, b: Any, weight: Any) -> Any:
+        left = 0.5 - xp.abs(u - 0.5)
+        # log of the probability: -mean + k log(mean) - log k!, by Stirling's formula
+        bound = 0.5 * xp.log((k + 1) / (2 * math.pi)) - xp.log(mean) - _deviance(xp, k + 1, mean)
+        return xp.log(v * weight / (a / (left * left) + b)) <= bound - _stirling_rest(xp, k)
+
+    return _accepted(xp, state, place, propose, (mean, a, b, weight), decide)
 
 
 # --- gamma --------------------------------------------------------------------------------------------------------

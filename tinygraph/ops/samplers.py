@@ -6,6 +6,7 @@ Parameters are 0-d, or have the shape of the result.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -226,17 +227,29 @@ class Integers(Sampler):
             raise ParameterError("a range of integers must not be empty", expected="low <= high", actual="high < low")
         first = low.astype("uint64")
         span = high.astype("uint64") - first + 1  # 0 stands for all 2 ** 64
-        out, over = _scaled(xp, words(xp, state, count, "uint64"), span)
         # The first of the 2 ** 64 words are left out, so that as many as remain fall on each integer.
         least = (0 - span) % xp.maximum(span, 1)
-        waiting = xp.nonzero(over < least)[0]
-        attempt = 0
-        while waiting.size:
-            attempt += 1
-            bits = words_at(xp, state, waiting.astype("uint64"), attempt)[0]
-            out[waiting], over = _scaled(xp, bits, _at(span, waiting))
-            waiting = waiting[over < _at(least, waiting)]
-        return (out + first).astype("int64")
+        out = words(xp, state, count)
+        start = 0
+        for place in places(xp, count, _TOGETHER):
+            part = slice(start, start + place.size)
+            mine = [p[part] if p.ndim else p for p in (span, least, first)]
+            out[part] = _in_range(xp, state, place, out[part], *mine)
+            start += place.size
+        return out.astype("int64")
+
+
+def _in_range(xp: Any, state: Any, place: Any, bits: Any, span: Any, least: Any, first: Any) -> Any:
+    """Words as integers, evenly, from ``first`` on; words that would make some more likely are drawn again."""
+    out, over = _scaled(xp, bits, span)
+    waiting = xp.nonzero(over < least)[0]
+    for attempt in itertools.count(1):
+        if not waiting.size:
+            break
+        bits = words_at(xp, state, place[waiting], attempt)[0]
+        out[waiting], over = _scaled(xp, bits, _at(span, waiting))
+        waiting = waiting[over < _at(least, waiting)]
+    return out + first
 
 
 def _at(param: Any, index: Any) -> Any:
