@@ -15,7 +15,7 @@ FLOORS = (
     ("config", "flags", "types", "arrays"),
     ("graph",),
     ("ops",),
-    ("autodiff", "batching", "derivatives", "rewrite", "streams"),
+    ("autodiff", "batching", "derivatives", "extension", "opfromgraph", "rewrite", "streams"),
     ("program",),
     ("backends",),
     ("arguments", "closed", "function"),

@@ -15,8 +15,10 @@ from tinygraph.arguments import In, Out
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
 from tinygraph.derivatives import Rop, subgraph_grad
+from tinygraph.extension import Op, as_op
 from tinygraph.function import Function, clone, function
-from tinygraph.graph import Apply, Constant, Op, SharedVariable, Variable, services, shared
+from tinygraph.graph import Apply, Constant, SharedVariable, Variable, name_scope, services, shared
+from tinygraph.opfromgraph import OpFromGraph
 from tinygraph.scan_module import foldl, foldr, map, reduce, scan, scan_checkpoints
 from tinygraph.updates import OrderedUpdates
 
@@ -27,11 +29,13 @@ __all__ = [
     "In",
     "Lop",
     "Op",
+    "OpFromGraph",
     "OrderedUpdates",
     "Out",
     "Rop",
     "SharedVariable",
     "Variable",
+    "as_op",
     "clone",
     "config",
     "diagnose",

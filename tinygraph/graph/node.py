@@ -230,6 +230,8 @@ class Op:
     chooses
         The inputs are a 0-d bool and two tensors, of which the bool decides which one is read: the first where it is
         true. The other is not computed unless something else needs it, and ``compute`` gets None for it.
+    inline
+        Rewriting puts the expressions that ``expanded`` makes in the place of the node.
     effects
         ``compute`` does more than give a value, such as printing: it runs each time the function does, once for each
         node, whatever is known of its inputs.
@@ -256,6 +258,7 @@ class Op:
     structural: ClassVar[bool] = False
     analytic: ClassVar[bool] = False
     chooses: ClassVar[bool] = False
+    inline: ClassVar[bool] = False
     effects: ClassVar[bool] = False
     host: ClassVar[tuple[int, ...]] = ()
 
@@ -365,6 +368,10 @@ class Op:
     def inner(self, *inputs: Abstract) -> Sequence[Sequence[Abstract]]:
         """For each body what is known of its inputs, from what is known of the operation's."""
         return ()
+
+    def expanded(self, inputs: Sequence[Any]) -> list[Any]:
+        """The outputs as expressions of other operations."""
+        raise NotImplementedError(f"{type(self).__name__}.expanded")
 
     def run(self, xp: Any, bodies: Sequence[Any], *inputs: Any) -> Any:
         """As ``compute``, with the bodies compiled: each takes a list of arrays and returns a list of arrays."""

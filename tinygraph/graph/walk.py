@@ -60,7 +60,7 @@ def graph_inputs(outputs: Iterable[Variable], stop: Collection[Variable] = ()) -
 def apply_node(node: Apply, inputs: Sequence[Variable]) -> Sequence[Any]:
     """The outputs of a node's operation on other inputs, with the node's source lines, names and tags kept."""
     with origin_scope(node.origin):
-        outputs = node.op.make_node(*inputs).outputs
+        outputs = Apply(node.op, inputs).outputs
     for old, new in zip(node.outputs, outputs, strict=True):
         new.name = old.name
         if "tag" in old.__dict__:

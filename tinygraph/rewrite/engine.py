@@ -128,6 +128,9 @@ class _Run:
 
     def _visit(self, node: Apply, depth: int) -> None:
         inputs = [self._of(v) for v in node.inputs]
+        if node.op.inline:
+            self.done.update(zip(node.outputs, self.rewritten(node.op.expanded(inputs), depth), strict=True))
+            return
         merged = self._merged(node, inputs)
         for old, new in zip(node.outputs, merged.outputs, strict=True):
             self.done[old] = new

@@ -1,0 +1,165 @@
+"""Graphs as operations, and graphs taken apart: what programs do with Theano's gof and OpFromGraph."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import tinygraph as tg
+import tinygraph.tensor as T
+from tinygraph import OpFromGraph
+from tinygraph.errors import DtypeError, GradientError, InputError
+from tinygraph.gradient import DisconnectedType, grad_undefined
+from tinygraph.testing import check_grad
+
+X, Y, Z = T.dscalars("X", "Y", "Z")
+
+
+def close(actual, desired):
+    np.testing.assert_allclose(actual, desired, rtol=1e-12)
+
+
+def at(values, made):
+    """The value of an expression, or of several, that need not depend on every variable."""
+    return tg.function(list(values), made, on_unused_input="ignore")(*values.values())
+
+
+# --- OpFromGraph -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_used_twice_with_gradients(inline, mode):
+    x, y, z = T.dmatrices("x", "y", "z")
+    op = OpFromGraph([x, y, z], [x + y * z], inline=inline)
+    made = op(x, y, z) - op(z, y, x)
+    f = tg.function([x, y, z], [made, *tg.grad(made.sum(), [x, y, z])], mode=mode)
+    a, b, c = (np.random.default_rng(i).normal(size=(2, 3)) for i in range(3))
+    for got, want in zip(f(a, b, c), [a + b * c - c - b * a, 1 - b, c - a, b - 1], strict=True):
+        close(got, want)
+    assert ("OpFromGraph" in str(f.program)) == (not inline or mode == "FAST_COMPILE")
+
+
+def test_the_same_variable_twice():
+    x, y = T.dscalars("x", "y")
+    op = OpFromGraph([x, y], [x**2 * y])
+    close(tg.grad(op(x, x), x).eval({x: 2.0}), 12.0)
+    close(tg.Rop(op(x, x), x, y).eval({x: 2.0, y: 10.0}), 120.0)
+    close(at({x: 2.0, y: 3.0}, tg.grad(op(y, x), x)), 9.0)
+    check_grad(lambda v: op(v, v * 2) + op(v, v), np.array(0.7))
+
+
+def test_shared_variables_come_along():
+    x = T.dvector("x")
+    w = tg.shared(np.array([1.0, 2.0]), "w")
+    op = OpFromGraph([x], [x * w, (x * w).sum()])
+    product, total = op(x + 1)
+    f = tg.function([x], [product, tg.grad(total, w)], updates=[(w, w * 2)])
+    close(f([0.0, 1.0])[0], [1.0, 4.0])
+    got = f([0.0, 1.0])
+    close(got[0], [2.0, 8.0])
+    close(got[1], [1.0, 2.0])
+
+
+def test_second_derivatives_and_other_shapes():
+    x = T.dvector("x")
+    op = OpFromGraph([x], [T.sin(x).prod()])
+    close(T.hessian(op(x), x).eval({x: [0.5, 1.0]}), T.hessian(T.sin(x).prod(), x).eval({x: [0.5, 1.0]}))
+    assert op(x[:0]).eval({x: [1.0]}) == 1.0
+
+
+def test_nested():
+    x = T.dscalar("x")
+    inner = OpFromGraph([x], [x**2], name="square")
+    outer = OpFromGraph([x], [inner(inner(x)) + 1])
+    close(tg.grad(outer(x), x).eval({x: 2.0}), 32.0)
+    f = tg.function([x], outer(x))
+    f(2.0)
+    assert "square" in str(f.program)
+
+
+def test_equal_operations_are_merged():
+    x = T.dscalar("x")
+    ops = [OpFromGraph([v], [T.exp(v) * v]) for v in T.dscalars("a", "b")]
+    assert ops[0] == ops[1]
+    f = tg.function([x], ops[0](x) + ops[1](x))
+    close(f(1.0), 2 * np.e)
+    assert str(f.program).count("OpFromGraph") == 1
+
+
+def test_gradient_of_one_input_replaced():
+    def doubled(inputs, gradients):
+        return gradients[0] * inputs[2] * 2
+
+    op = OpFromGraph([X, Y, Z], [X + Y * Z], grad_overrides=["default", doubled, "default"])
+    made = op(X, Y, Z)
+    close(at({X: 2.0, Y: 3.0, Z: 4.0}, tg.grad(made, [X, Y, Z])), [1.0, 8.0, 3.0])
+
+
+def test_gradients_of_all_inputs_replaced():
+    whole = OpFromGraph([X, Y], [X * Y], grad_overrides=lambda inputs, gradients: [gradients[0] * 5, inputs[0]])
+    close(at({X: 2.0, Y: 3.0}, tg.grad(whole(X, Y), [X, Y])), [5.0, 2.0])
+    with_outputs = OpFromGraph([X], [X**2], lop_overrides=lambda inputs, outputs, gradients: [outputs[0] + 1])
+    close(tg.grad(with_outputs(X), X).eval({X: 3.0}), 10.0)
+    x, g = T.dscalars("x", "g")
+    by_op = OpFromGraph([X], [X**2], grad_overrides=OpFromGraph([x, g], [x * g * 7]))
+    close(tg.grad(by_op(X), X).eval({X: 3.0}), 21.0)
+
+
+def test_gradients_that_are_not_there():
+    op = OpFromGraph([X, Y], [X * Y], grad_overrides=[DisconnectedType()(), grad_undefined("op", 1, Y)])
+    with pytest.raises(tg.gradient.DisconnectedInputError):
+        tg.grad(op(X, Y), X)
+    with pytest.raises(tg.gradient.NullTypeGradError):
+        tg.grad(op(X, Y), Y)
+    cut = OpFromGraph([X, Y], [X * Y], connection_pattern=[[True], [False]])
+    with pytest.raises(tg.gradient.DisconnectedInputError):
+        tg.grad(cut(X, Y), Y)
+    close(at({X: 2.0, Y: 3.0}, tg.grad(cut(X, Y), X)), 3.0)
+
+
+def test_rop():
+    u, v = T.dscalars("u", "v")
+    op = OpFromGraph([X, Y], [X * Y, X + Y])
+    values = {X: 2.0, Y: 3.0, u: 1.0, v: 10.0}
+    close(sum(tg.Rop(op(X, Y), [X, Y], [u, v])).eval(values), 3 + 20 + 11)
+    own = OpFromGraph([X, Y], [X * Y], rop_overrides=lambda inputs, points: [inputs[0] * points[1]])
+    close(tg.Rop(own(X, Y), [X, Y], [u, v]).eval({X: 2.0, v: 10.0}), 20.0)
+    one = OpFromGraph([X, Y], [X * Y, X + Y], rop_overrides=["default", lambda inputs, points: points[0]])
+    close(sum(tg.Rop(one(X, Y), [X, Y], [u, v])).eval(values), 3 + 20 + 1)
+
+
+def test_integers_beside_floats():
+    x, n = T.dvector("x"), T.lscalar("n")
+    op = OpFromGraph([x, n], [x[:n] ** 2])
+    close(tg.grad(op(x, 2).sum(), x).eval({x: [1.0, 2.0, 3.0]}), [2.0, 4.0, 0.0])
+
+
+def test_applied_to_what_does_not_fit():
+    op = OpFromGraph([X], [X + 1])
+    assert op(T.fscalar()).dtype == "float64"
+    for wrong in (T.dvector(), "text"):
+        with pytest.raises(DtypeError):
+            op(wrong)
+    with pytest.raises(InputError):
+        op(X, Y)
+
+
+def test_faults_in_its_definition():
+    for arguments in (([X], X), ([X], [1.0]), ([X, X], [X]), ([X], [X + Y])):
+        with pytest.raises(InputError):
+            OpFromGraph(*arguments)
+    with pytest.raises(InputError):
+        OpFromGraph([X], [X], givens={})
+    with pytest.raises(InputError):
+        OpFromGraph([X], [X + 1], grad_overrides=lambda i, g: g, lop_overrides=lambda i, o, g: g)
+    with pytest.raises(GradientError):
+        tg.grad(OpFromGraph([X], [X + 1], grad_overrides=3)(X), X)
+    with pytest.raises(GradientError):
+        tg.grad(OpFromGraph([X], [X + 1], grad_overrides=lambda i, g: [g[0], g[0]])(X), X)
+
+
+def test_pickled():
+    op = pickle.loads(pickle.dumps(OpFromGraph([X], [X**2], name="square")))
+    close(op(Y).eval({Y: 3.0}), 9.0)
+    assert str(op) == "square{inline=False}"
