@@ -556,8 +556,8 @@ integer, boolean = T.TensorType("int64")("i"), T.TensorType("bool")("b")
         (slice(boolean, None), DtypeError, "a bound of a slice"),
         (True, DtypeError, "a mask has at least one dimension"),
         (boolean, DtypeError, "T.switch"),
-        ("a", DtypeError, "str32"),
-        ((0, "a"), DtypeError, "str32"),
+        ("a", DtypeError, "cannot make a tensor"),
+        ((0, "a"), DtypeError, "cannot make a tensor"),
     ],
 )
 def test_bad_indices_are_refused_when_the_graph_is_built(index, error, words):
