@@ -1,6 +1,7 @@
 """Update rules, as functions and as classes, learning-rate schedules, clipping and penalties."""
 
 from tinygraph.optim.constraints import clip_by_norm, clip_by_value, l1, l2, max_norm, total_norm
+from tinygraph.optim.minimize import minimize_scipy
 from tinygraph.optim.optimizers import (
     SGD,
     Adadelta,
@@ -60,6 +61,7 @@ __all__ = [
     "l1",
     "l2",
     "max_norm",
+    "minimize_scipy",
     "momentum",
     "nesterov",
     "rmsprop",

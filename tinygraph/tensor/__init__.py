@@ -6,7 +6,8 @@ from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
 from tinygraph.derivatives import Rop, hessian, jacobian
 from tinygraph.errors import ShapeError
-from tinygraph.graph import Apply, Constant, Op, Variable
+from tinygraph.extension import Op
+from tinygraph.graph import Apply, Constant, Variable
 from tinygraph.graph import shared as _shared
 from tinygraph.ops import statistics
 from tinygraph.ops.arithmetic import add, angle, ceil_intdiv, conj, divmod, imag, largest, mul, real, smallest
