@@ -19,8 +19,20 @@ FLOORS = (
     ("program",),
     ("backends",),
     ("arguments", "closed", "function"),
-    ("gradient", "tensor", "optim", "viz", "testing", "ifelse", "updates", "scan_module", "sandbox"),
-    ("__init__",),
+    (
+        "gradient",
+        "tensor",
+        "optim",
+        "viz",
+        "testing",
+        "ifelse",
+        "updates",
+        "scan_module",
+        "sandbox",
+        "diagnose",
+        "doctor",
+    ),
+    ("__init__", "__main__"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -72,7 +72,8 @@ class Recording:
                 result = step.op.compute(self.xp, *inputs)
         except (TinygraphError, ValueError, ArithmeticError, IndexError):
             return None
-        return list(result) if isinstance(result, (tuple, list)) else [result]
+        outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+        return None if any(x.dtype.kind == "O" for x in outputs) else outputs  # it needed what was not computed
 
     def results(self, changed: Mapping[int, Any]) -> list[Any] | None:
         """The outputs of the Program if some buffers had other values; None where an instruction fails on them.

@@ -233,6 +233,31 @@ class ProfileStats(Observer):
         """Print ``summary()``."""
         print(self.summary(rows), file=file)
 
+    def draw(self, path: Any = None, format: str | None = None, **options: Any) -> Any:
+        """The Program that took the most time as a picture, its instructions the warmer the longer they took.
+
+        The numbers in the boxes are percent of the time spent in instructions.
+
+        Parameters
+        ----------
+        path, format, options
+            As for ``tg.draw``.
+
+        Raises
+        ------
+        ValueError
+            If nothing was called yet.
+        """
+        from tinygraph.viz.draw import draw  # pictures load when they are asked for
+
+        inner = {id(p) for m in self._measured.values() for step in m.program.instructions for p in step.inner}
+        outer = [m for key, m in self._measured.items() if key not in inner]
+        if not outer:
+            raise ValueError(f"profile of {self.label}: there is nothing to draw before the first call")
+        hottest = max(outer, key=lambda m: sum(m.seconds))
+        total = sum(hottest.seconds) or 1.0
+        return draw(hottest.program, path, format, heat=[100 * s / total for s in hottest.seconds], **options)
+
     def to_json(self) -> str:
         """Everything that was measured, as JSON text."""
         fields = ("calls", "call_seconds", "run_seconds", "instruction_seconds", "compile_seconds")
