@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygraph.errors import ShapeError, TinygraphError
-from tinygraph.graph import Constant
+from tinygraph.errors import DtypeError, ShapeError, TinygraphError
+from tinygraph.graph import Variable
 from tinygraph.ops.axes import located
 from tinygraph.ops.convert import as_operands, as_tensor
 from tinygraph.ops.convolution import Border, Conv, ConvInputs, Convolution, ConvWeights
@@ -56,7 +56,12 @@ def _border_of_axis(mode: Any, op: str) -> Border:
 
 def steps(given: Any, spatial: int, what: str, op: str, least: int = 1) -> tuple[int, ...]:
     """One integer of at least ``least`` for each spatial axis, from one for all of them, a sequence or a vector."""
-    entries = given.data if isinstance(given, Constant) else given
+    entries = given.abstract.value if isinstance(given, Variable) else given
+    if entries is None or (isinstance(entries, tuple) and None in entries):
+        raise located(
+            DtypeError(f"{what} must be known when the graph is built", expected=f"{spatial} ints", actual=f"{given}"),
+            op,
+        )
     if isinstance(entries, (tuple, list)) or getattr(entries, "ndim", 0) == 1:
         known = tuple(known_size(n, op) for n in entries)
     else:

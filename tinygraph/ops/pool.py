@@ -63,12 +63,12 @@ class Pool(Op):
         if n is None:
             return None
         room = n + 2 * self.pad - self.window
+        if n == 0 and (self.partial or room >= 0):
+            raise ShapeError(
+                "an empty axis has nothing in its windows", expected="at least one element", actual=f"axis {self.axis}"
+            )
         if not self.partial:
             return max(room // self.stride + 1, 0)
-        if n == 0:
-            raise ShapeError(
-                "an empty axis has no windows", expected="at least one element", actual=f"axis {self.axis}"
-            )
         if self.stride >= self.window:
             return (n - 1) // self.stride + 1
         return max((room - 1) // self.stride + 1, 0) + 1
@@ -126,7 +126,7 @@ class MaxPoolGrad(Pool):
     def compute(self, xp: Any, x: Any, y: Any, g: Any) -> Any:
         out = xp.zeros(x.shape, g.dtype)
         for (part, largest, value), (target,) in zip(self.parts(x, y, g), self.parts(out), strict=True):
-            target += xp.where(part == largest, value, g.dtype.type(0))
+            target += _where(part == largest, value)
         return out
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
@@ -147,11 +147,16 @@ class MaxPoolRead(Pool):
     def compute(self, xp: Any, x: Any, y: Any, values: Any) -> Any:
         out = xp.zeros(y.shape, values.dtype)
         for (part, largest, target), (value,) in zip(self.parts(x, y, out), self.parts(values), strict=True):
-            target += xp.where(part == largest, value, values.dtype.type(0))
+            target += _where(part == largest, value)
         return out
 
     def vjp(self, inputs: Vjp, outputs: Vjp, cotangents: Vjp) -> Vjp:
         return [None, None, MaxPoolGrad(*self.fields())(inputs[0], inputs[1], cotangents[0])]
+
+
+def _where(chosen: Any, values: Any) -> Any:
+    """Values where they are chosen and zero elsewhere: also for infinities, and several times faster than ``where``."""
+    return (chosen * values.view(f"i{values.itemsize}")).view(values.dtype)
 
 
 class SumPool(Pool):
