@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tinygraph.graph import Apply, Op
 from tinygraph.ops.layout import DimShuffle, Reshape, SumTo
 from tinygraph.program.ir import Buffer, Program
+from tinygraph.program.workspace import workspace
 
 __all__ = ["Holder", "MemoryPlan", "plan"]
 
@@ -177,7 +178,7 @@ def _timeline(program: Program, sizes: dict[int, int]) -> Iterator[tuple[int, li
             users[owner[n]] -= 1
             if not users[owner[n]] and program.buffers[owner[n]].kind == "temporary":
                 given.append(owner[n])
-        yield position, taken, given, sum(plan(p).peak for p in step.inner)
+        yield position, taken, given, sum(plan(p).peak for p in step.inner) + workspace(step, program)
     copies = sum(sizes[n] for n, copied in zip(program.outputs, program.copied, strict=True) if copied)
     yield len(program.instructions), [], [], copies
 
