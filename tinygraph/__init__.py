@@ -48,7 +48,10 @@ __all__ = [
     "as_op",
     "clone",
     "config",
+    "debugprint",
     "diagnose",
+    "dprint",
+    "draw",
     "errors",
     "example",
     "foldl",
@@ -58,7 +61,11 @@ __all__ = [
     "gradient",
     "ifelse",
     "map",
+    "name_scope",
     "optim",
+    "pp",
+    "pprint",
+    "printing",
     "reduce",
     "scan",
     "scan_checkpoints",
@@ -67,16 +74,22 @@ __all__ = [
     "subgraph_grad",
     "tensor",
     "testing",
+    "viz",
     "why_nan",
 ]
 __version__ = "0.1.0"
 
 #: Modules that many programs do without; they load when they are first asked for.
-_LATER = ("diagnose", "optim", "testing")
+_LATER = ("diagnose", "optim", "printing", "testing", "viz")
 #: Names that are found in such a module.
-_FOUND_IN = {"example": "tinygraph.diagnose", "why_nan": "tinygraph.diagnose"}
+_FOUND_IN = {
+    **dict.fromkeys(("example", "why_nan"), "tinygraph.diagnose"),
+    **dict.fromkeys(("debugprint", "draw", "pprint"), "tinygraph.viz"),
+    **dict.fromkeys(("dprint", "pp"), "tinygraph.printing"),
+}
 
 services.later("tinygraph.viz.profile", "profile")
+services.later("tinygraph.viz", "debugprint", "repr_html", "repr_svg")
 services.later("tinygraph.diagnose", "trace", "NanGuardMode", "DebugMode")
 
 

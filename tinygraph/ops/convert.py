@@ -41,6 +41,9 @@ class Cast(Op):
     def name(self) -> str:
         return f"cast to {self.dtype}"
 
+    def __str__(self) -> str:
+        return self.name
+
     def infer(self, x: Abstract) -> TensorType:
         return x.type.with_dtype(self.dtype)
 

@@ -61,6 +61,9 @@ class AxisExtent(Op):
     def name(self) -> str:
         return f"shape[{self.axis}]"
 
+    def __str__(self) -> str:
+        return self.name
+
     def infer(self, x: Abstract) -> Abstract:
         return Abstract(TensorType("int64"), x.shape[self.axis])
 

@@ -395,6 +395,19 @@ class TensorMethods(Variable):
         """
         return services.call("evaluate", self, inputs_to_values)
 
+    # --- looks ----------------------------------------------------------------------------------------------------
+
+    def dprint(self, **options: Any) -> Any:
+        """Print the graph behind the tensor as a tree; ``tg.debugprint`` says which options there are."""
+        return services.call("debugprint", self, **options)
+
+    def _repr_html_(self) -> str:
+        return str(services.call("repr_html", self))
+
+    def _repr_svg_(self) -> str | None:
+        svg: str | None = services.call("repr_svg", self)
+        return svg
+
 
 def _truth(x: Any) -> Any:
     x = as_tensor(x)

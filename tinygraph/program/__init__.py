@@ -4,6 +4,7 @@ from tinygraph.program.cost import Cost, cost
 from tinygraph.program.ir import Buffer, Instruction, Program, ProgramError, verify
 from tinygraph.program.memory import Holder, MemoryPlan, plan
 from tinygraph.program.specialise import specialise
+from tinygraph.program.text import cost_text, value_text
 
 __all__ = [
     "Buffer",
@@ -14,7 +15,9 @@ __all__ = [
     "Program",
     "ProgramError",
     "cost",
+    "cost_text",
     "plan",
     "specialise",
+    "value_text",
     "verify",
 ]

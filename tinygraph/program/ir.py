@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygraph.graph import Apply, Op
+from tinygraph.graph import Apply, Op, services
 from tinygraph.types import Abstract, TensorType
 
 __all__ = ["Buffer", "Instruction", "Program", "ProgramError", "verify"]
@@ -120,34 +120,14 @@ class Program:
     copied: tuple[bool, ...]
 
     def __str__(self) -> str:
-        rows = []
-        for number in self.inputs:
-            buffer = self.buffers[number]
-            rows.append(f"{buffer} = {buffer.kind} {buffer.name}".rstrip() + f" : {buffer.type}")
-        for buffer in self.buffers:
-            if buffer.kind == "constant":
-                rows.append(f"{buffer} = constant {_value_text(buffer.value)} : {buffer.type}")
-        for instruction in self.instructions:
-            left = ", ".join(map(str, (self.buffers[n] for n in instruction.outputs)))
-            right = ", ".join(map(str, (self.buffers[n] for n in instruction.inputs)))
-            types = ", ".join(str(self.buffers[n].type) for n in instruction.outputs)
-            views = [self.buffers[n].root for n in instruction.outputs if self.buffers[n].root != n]
-            notes = [f"view of %{root}" for root in views]
-            notes.extend(f"if {'' if value else 'not '}%{n}" for n, value in instruction.guard)
-            if instruction.frees:
-                notes.append("frees " + " ".join(f"%{n}" for n in instruction.frees))
-            note = f"  # {'; '.join(notes)}" if notes else ""
-            rows.append(f"{left} = {instruction.op}({right}) : {types}{note}")
-            for inner in instruction.inner:
-                rows.extend(f"    {row}" for row in str(inner).splitlines())
-        outs = (f"copy %{n}" if copied else f"%{n}" for n, copied in zip(self.outputs, self.copied, strict=True))
-        rows.append(f"return {', '.join(outs)}")
-        return "\n".join(rows)
+        return str(services.call("program_text", self))
 
+    def _repr_html_(self) -> str:
+        return str(services.call("repr_html", self))
 
-def _value_text(value: Any) -> str:
-    text = np.array2string(value, threshold=6, edgeitems=2, separator=", ").replace("\n", "")
-    return text if len(text) <= 60 else "…"
+    def _repr_svg_(self) -> str | None:
+        svg: str | None = services.call("repr_svg", self)
+        return svg
 
 
 def verify(program: Program, abstracts: Sequence[Abstract] = ()) -> None:
