@@ -56,7 +56,7 @@ def _border_of_axis(mode: Any, op: str) -> Border:
 
 def steps(given: Any, spatial: int, what: str, op: str, least: int = 1) -> tuple[int, ...]:
     """One integer of at least ``least`` for each spatial axis, from one for all of them, a sequence or a vector."""
-    entries = given.abstract.value if isinstance(given, Variable) else given
+    entries: Any = given.abstract.value if isinstance(given, Variable) else given
     if entries is None or (isinstance(entries, tuple) and None in entries):
         raise located(
             DtypeError(f"{what} must be known when the graph is built", expected=f"{spatial} ints", actual=f"{given}"),

@@ -100,11 +100,12 @@ class Convolution(Op):
     def check(self, **operands: Abstract) -> None:
         """Refuse operands of the wrong number of dimensions or of dtypes that cannot be multiplied."""
         for label, operand in operands.items():
-            ndim = 2 + self.spatial * (2 if label == "filters" and self.unshared else 1)
+            layout = _LAYOUT["unshared filters" if label == "filters" and self.unshared else label]
+            ndim = 2 + self.spatial * layout.count("…")
             if operand.ndim != ndim:
                 raise ShapeError(
                     f"the {label} must have {ndim} dimensions, not {operand.ndim}",
-                    expected=f"{_LAYOUT[label, self.unshared]}, with {self.spatial} spatial axes",
+                    expected=f"{layout}, with {self.spatial} axes for each …",
                     actual=str(operand.type),
                 )
         dtypes = {operand.dtype for operand in operands.values()}
@@ -221,13 +222,12 @@ class Convolution(Op):
         return self._columns(xp, xp.moveaxis(y[images, :, rows], 0, -1))
 
 
+#: The axes of the operands.
 _LAYOUT = {
-    ("images", False): "(batch, channels, …)",
-    ("images", True): "(batch, channels, …)",
-    ("filters", False): "(filters, channels of a group, …)",
-    ("filters", True): "(filters, positions …, channels of a group, …)",
-    ("output", False): "(batch, filters, …)",
-    ("output", True): "(batch, filters, …)",
+    "images": "(batch, channels, …)",
+    "filters": "(filters, channels of a group, …)",
+    "unshared filters": "(filters, positions …, channels of a group, …)",
+    "output": "(batch, filters, …)",
 }
 
 
