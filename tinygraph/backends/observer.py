@@ -13,7 +13,8 @@ __all__ = ["Observer", "Observers"]
 class Observer:
     """Told of every instruction of a Program that runs, and of those of its inner Programs; does nothing itself.
 
-    Arrays are handed over as they are and must not be written to. An instruction that is passed over because of its
+    Arrays are handed over as they are and must not be written to; None stands for an input that was not computed
+    because the branch that it belongs to is not taken. An instruction that is passed over because of its
     guard is not reported. Where an instruction raises, what would have followed is not called.
     """
 
