@@ -18,8 +18,9 @@ FLOORS = (
     ("autodiff", "batching", "derivatives", "extension", "opfromgraph", "rewrite", "streams", "surgery"),
     ("program",),
     ("backends",),
-    ("arguments", "closed", "function"),
+    ("arguments", "closed", "function", "modes"),
     (
+        *("compat", "compile", "configdefaults", "configparser", "gof", "misc", "raise_op", "scalar"),
         "gradient",
         "tensor",
         "optim",

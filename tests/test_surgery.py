@@ -163,3 +163,181 @@ def test_pickled():
     op = pickle.loads(pickle.dumps(OpFromGraph([X], [X**2], name="square")))
     close(op(Y).eval({Y: 3.0}), 9.0)
     assert str(op) == "square{inline=False}"
+
+
+# --- looking at graphs -----------------------------------------------------------------------------------------------
+
+
+def graph():
+    """A graph, its leaves and its steps."""
+    x, y = T.dscalars("x", "y")
+    w = tg.shared(2.0, "w")
+    product = x * w
+    return x, y, w, product, product + y
+
+
+def test_leaves_and_ancestors():
+    x, y, w, product, total = graph()
+    assert tg.gof.graph.inputs([total]) == [x, w, y]
+    assert tg.gof.graph.inputs([total], blockers=[product]) == [y]
+    assert tg.gof.graph.ancestors([total]) == [x, w, product, y, total]
+    assert tg.gof.graph.variables_and_orphans([x], [total]) == ([x, w, product, y, total], [w, y])
+    assert tg.gof.graph.variables([x], [product]) == {x, w, product}
+    assert tg.gof.graph.orphans([x], [product]) == {w}
+
+
+def test_nodes_in_order():
+    x, y, w, product, total = graph()
+    assert tg.gof.graph.io_toposort([x, y, w], [total]) == [product.owner, total.owner]
+    assert tg.gof.graph.io_toposort([product], [total]) == [total.owner]
+    assert tg.gof.graph.list_of_nodes([x, y, w], [total]) == [total.owner, product.owner]
+    assert tg.gof.graph.ops([x, y], [total]) == {product.owner, total.owner}
+    assert tg.gof.graph.is_in_ancestors(total.owner, product.owner)
+    assert not tg.gof.graph.is_in_ancestors(product.owner, total.owner)
+
+
+def test_same_graphs():
+    x, y = T.dmatrices("x", "y")
+    same = tg.gof.graph.is_same_graph
+    assert same((x * 2).mean(), (x * 2).mean())
+    assert not same((x * 2).mean(), (x * 3).mean())
+    assert not same(x + y, y + x)
+    assert same(x + y, y + x, {x: y})
+    assert same((x + 1) * (x + 1), T.sqr(x + 1)) is False
+    one = x + 1
+    assert same(one * one, (x + 1) * (x + 1))
+    assert same(T.constant(1.0), T.constant(1.0))
+    assert not same(T.constant(1.0), T.constant(np.float32(1)))
+    equal = tg.gof.graph.equal_computations
+    assert equal([x + 1, x], [y + 1, y], [x], [y])
+    assert not equal([x + 1], [y + 1, y], [x], [y])
+    assert not equal([x], [T.fmatrix()], [x], [T.fmatrix()])
+
+
+def test_copies():
+    x, y, w, product, total = graph()
+    (a, b), (copy,) = tg.gof.graph.clone([x, y], [total])
+    assert a is not x
+    close(copy.eval({a: 3.0, b: 1.0}), 7.0)
+    found = tg.gof.graph.clone_get_equiv([x], [total], copy_inputs=False)
+    assert found[x] is x
+    assert found[w] is w
+    assert found[y] is not y
+    assert found[product.owner].outputs[0] is found[product]
+
+
+# --- changing graphs -------------------------------------------------------------------------------------------------
+
+
+def test_map_variables_by_tags_and_leaves():
+    a, b, c = T.dscalars("a", "b", "c")
+    ab = a + b
+    ab.tag.replacement = a * b
+    (v,) = tg.map_variables(lambda graph: getattr(graph.tag, "replacement", graph), [ab + c])
+    close(v.eval({a: 2.0, b: 3.0, c: 1.0}), 7.0)
+    (v,) = tg.map_variables(lambda graph: b if graph is a else graph, [ab * a])
+    close(v.eval({b: 3.0}), 18.0)
+    untouched = ab * c
+    assert tg.map_variables(lambda graph: graph, [untouched]) == [untouched]
+
+
+def test_map_variables_goes_into_loops_and_operations():
+    x, k = T.dscalar("x"), T.dscalar("k")
+
+    def step(previous):
+        doubled = previous * 2
+        doubled.tag.outer = True
+        return doubled
+
+    states, _ = tg.scan(step, outputs_info=[x], n_steps=3)
+    (new,) = tg.map_variables(lambda v: k if getattr(v.tag, "outer", False) else v, [states])
+    close(at({x: 1.0, k: 7.0}, new), [7.0, 7.0, 7.0])
+    square = Y**2
+    op = OpFromGraph([Y], [square + 1])
+    (inner,) = op.local_outputs
+    (new,) = tg.map_variables(lambda v: v * k if v is inner.owner.inputs[0] else v, [op(x)])
+    close(at({x: 3.0, k: 10.0}, new), 91.0)
+
+
+def test_map_variables_keeps_types():
+    x = T.dscalar("x")
+    with pytest.raises(DtypeError):
+        tg.map_variables(lambda v: T.zeros(3) if v is x else v, [x + 1])
+
+
+# --- what was compiled -----------------------------------------------------------------------------------------------
+
+
+def test_the_maker_shows_the_compiled_graph():
+    x = T.dmatrix("x")
+    w = tg.shared(np.eye(2), "w")
+    f = tg.function([x], T.dot(x, w) + 0, updates=[(w, w * 2)])
+    fgraph = f.maker.fgraph
+    assert fgraph.inputs == [x, w]
+    assert len(fgraph.outputs) == 2
+    assert {type(node.op).__name__ for node in fgraph.toposort()} >= {"MatMul"}
+    assert set(fgraph.toposort()) == fgraph.apply_nodes
+    assert set(fgraph.inputs) <= fgraph.variables
+    assert "matmul" in repr(fgraph)
+    assert f.maker.inputs[0].variable is x
+
+
+def test_modes():
+    mode = tg.compile.get_default_mode()
+    assert mode == "FAST_RUN" == tg.compile.mode.get_mode("FAST_RUN").including("a").excluding("b").requiring("c")
+    assert tg.Mode(linker="py", optimizer=None) == "FAST_COMPILE"
+    assert tg.Mode(linker="py").linker == "py"
+    with tg.config.change_flags(mode="FAST_COMPILE"):
+        assert tg.compile.get_mode(None) == "FAST_COMPILE"
+    assert tg.compile.get_mode(mode) is mode
+    assert isinstance(tg.compile.get_mode("NanGuardMode"), tg.compile.nanguardmode.NanGuardMode)
+    with pytest.raises(ValueError, match="no mode"):
+        tg.compile.get_mode("FAST")
+    x = T.dscalar("x")
+    f = tg.function([x], x + 0, mode=tg.Mode(optimizer=None))
+    f(1.0)
+    assert "add" in str(f.program)
+
+
+def test_old_declarations_of_inputs():
+    x, y = T.dscalars("x", "y")
+    f = tg.function([x, tg.Param(y, default=2.0, name="scale")], x * y)
+    close(f(3.0), 6.0)
+    close(f(3.0, scale=5.0), 15.0)
+
+
+def test_gradient_reversal_by_a_view():
+    class Reverse(tg.compile.ViewOp):
+        __props__ = ("strength",)
+
+        def __init__(self, strength):
+            super().__init__()
+            self.strength = strength
+
+        def grad(self, inputs, output_gradients):
+            return [-self.strength * g for g in output_gradients]
+
+    x = T.dvector("x")
+    y = Reverse(2.0)(x)
+    f = tg.function([x], [y, tg.grad(T.sqr(y).sum(), x)])
+    for got, want in zip(f([1.0, 2.0]), [[1.0, 2.0], [-4.0, -8.0]], strict=True):
+        close(got, want)
+
+
+PATHS = (
+    *("compat", "compile", "configdefaults", "configparser", "gof", "misc", "raise_op", "scalar", "compile.debugmode"),
+    *("compile.builders", "compile.sharedvalue", "compile.ops", "compile.pfunc", "compile.io", "misc.safe_asarray"),
+    *("gof.graph", "gof.fg", "gof.op", "gof.type", "gof.null_type", "gof.utils", "compat.python2x", "scalar.basic"),
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_paths_of_theano(path):
+    import importlib
+
+    module = importlib.import_module(f"tinygraph.{path}")
+    assert all(hasattr(module, name) for name in module.__all__)
+    parent = tg
+    for part in path.split("."):
+        parent = getattr(parent, part)
+    assert parent is module

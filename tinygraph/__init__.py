@@ -21,15 +21,19 @@ except Exception:  # whatever a broken NumPy raises; the doctor must still come
     raise
 
 from tinygraph import errors, gradient, ifelse, scan_module, tensor
-from tinygraph.arguments import In, Out
+from tinygraph.arguments import In, Out, Param
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
 from tinygraph.derivatives import Rop, subgraph_grad
 from tinygraph.extension import Op, as_op
 from tinygraph.function import Function, clone, function
 from tinygraph.graph import Apply, Constant, SharedVariable, Variable, name_scope, services, shared
+from tinygraph.misc.safe_asarray import _asarray
+from tinygraph.modes import Mode
 from tinygraph.opfromgraph import OpFromGraph
 from tinygraph.scan_module import foldl, foldr, map, reduce, scan, scan_checkpoints
+from tinygraph.surgery import map_variables
+from tinygraph.tensor import dot, get_scalar_constant_value
 from tinygraph.updates import OrderedUpdates
 
 __all__ = [
@@ -38,18 +42,24 @@ __all__ = [
     "Function",
     "In",
     "Lop",
+    "Mode",
     "Op",
     "OpFromGraph",
     "OrderedUpdates",
     "Out",
+    "Param",
     "Rop",
     "SharedVariable",
     "Variable",
+    "_asarray",
     "as_op",
+    "change_flags",
     "clone",
+    "compile",
     "config",
     "debugprint",
     "diagnose",
+    "dot",
     "dprint",
     "draw",
     "errors",
@@ -57,16 +67,21 @@ __all__ = [
     "foldl",
     "foldr",
     "function",
+    "get_scalar_constant_value",
+    "gof",
     "grad",
     "gradient",
     "ifelse",
     "map",
+    "map_variables",
+    "misc",
     "name_scope",
     "optim",
     "pp",
     "pprint",
     "printing",
     "reduce",
+    "scalar",
     "scan",
     "scan_checkpoints",
     "scan_module",
@@ -79,8 +94,13 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
+change_flags = config.change_flags
+
 #: Modules that many programs do without; they load when they are first asked for.
-_LATER = ("diagnose", "optim", "printing", "testing", "viz")
+_LATER = (
+    *("compat", "compile", "configdefaults", "configparser", "diagnose", "gof", "misc", "optim", "printing"),
+    *("raise_op", "scalar", "testing", "viz"),
+)
 #: Names that are found in such a module.
 _FOUND_IN = {
     **dict.fromkeys(("example", "why_nan"), "tinygraph.diagnose"),

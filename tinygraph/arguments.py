@@ -11,7 +11,7 @@ from tinygraph.errors import InputError, TinygraphError
 from tinygraph.graph import Constant, SharedVariable, Variable
 from tinygraph.types import TensorType, is_float, promote, shape_text
 
-__all__ = ["Argument", "In", "Out"]
+__all__ = ["Argument", "In", "Out", "Param"]
 
 _NAMES = {0: "scalar", 1: "vector", 2: "matrix"}
 
@@ -79,6 +79,23 @@ class In:
 
     def __repr__(self) -> str:
         return f"In({self.variable})"
+
+
+class Param(In):
+    """Theano's older way to declare an input; its ``default`` is the ``value`` of ``In``."""
+
+    def __init__(
+        self,
+        variable: Any,
+        default: Any = None,
+        name: str | None = None,
+        mutable: bool | None = None,
+        strict: bool = False,
+        allow_downcast: bool | None = None,
+        implicit: bool | None = None,
+        borrow: bool | None = None,
+    ) -> None:
+        super().__init__(variable, name=name, value=default, strict=strict, allow_downcast=allow_downcast)
 
 
 class Out:

@@ -24,8 +24,10 @@ from tinygraph.flags import IDLE
 
 __all__ = ["Config", "ConfigError", "config"]
 
+_BOOLS = (False, True)
+
 #: name -> (default, allowed values or None for any text, what it does)
-_FLAGS: dict[str, tuple[str, tuple[str, ...] | None, str]] = {
+_FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
     "floatX": ("float64", ("float16", "float32", "float64"), "dtype of untyped float constructors and of weak floats"),
     "backend": ("numpy", None, "array library of new functions and shared variables: numpy or cupy"),
     "mode": ("FAST_RUN", ("FAST_RUN", "FAST_COMPILE", "NanGuardMode", "DebugMode"), "default mode of function"),
@@ -38,6 +40,7 @@ _FLAGS: dict[str, tuple[str, tuple[str, ...] | None, str]] = {
         ("off", "ignore", "warn", "raise"),
         "compute each result from tag.test_value on the line that makes it; if a value lacks, ignore it, warn or raise",
     ),
+    "profile": (False, _BOOLS, "measure every instruction of new functions, as function(…, profile=True)"),
     "exception_verbosity": ("low", ("low", "high"), "length of error messages: high shows every line that took part"),
 }
 
@@ -92,6 +95,7 @@ class Config:
     forbid_dtype: str
     warn_float64: str
     compute_test_value: str
+    profile: bool
     exception_verbosity: str
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -131,7 +135,9 @@ class Config:
     def _change(self, name: str, value: Any) -> None:
         value = _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
         allowed = _FLAGS[name][1]
-        if not isinstance(value, str) or (allowed is not None and value not in allowed):
+        if allowed is _BOOLS:
+            value = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower(), value)
+        if value not in allowed if allowed else not isinstance(value, str):
             raise ConfigError(
                 f"config.{name} cannot be {value!r}",
                 expected=" or ".join(map(repr, allowed)) if allowed else "a string",

@@ -21,7 +21,7 @@ from tinygraph.ops.convert import as_tensor
 from tinygraph.ops.layout import zeros_of
 from tinygraph.types import Abstract, TensorType, is_float, shape_text
 
-__all__ = ["FromFunctionOp", "Op", "as_op", "as_vjp_entry"]
+__all__ = ["FromFunctionOp", "Op", "ViewOp", "as_op", "as_vjp_entry"]
 
 
 class Op(_Op):
@@ -278,6 +278,38 @@ def as_vjp_entry(g: Any) -> Any:
 
         return refuse
     return None if isinstance(g, DisconnectedType) else g
+
+
+class ViewOp(Op):
+    """The input as it is; a base for operations of which only the gradient matters.
+
+    >>> import tinygraph as tg, tinygraph.tensor as T
+    >>> class Reverse(tg.compile.ViewOp):
+    ...     def grad(self, inputs, output_gradients):
+    ...         return [-g for g in output_gradients]
+    >>> x = T.dscalar("x")
+    >>> float(tg.grad(Reverse()(x) ** 2, x).eval({x: 3.0}))
+    -6.0
+    """
+
+    __props__: ClassVar[tuple[str, ...]] = ()
+    view_map = {0: [0]}
+
+    def make_node(self, x: Any) -> Apply:
+        x = as_tensor(x)
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node: Apply, inputs: Sequence[Any], output_storage: Any) -> None:
+        """Hand the input on."""
+        output_storage[0][0] = inputs[0]
+
+    def infer_shape(self, node: Apply, input_shapes: Sequence[Any]) -> Sequence[Any]:
+        """The shape of the input."""
+        return input_shapes
+
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> Sequence[Any]:
+        """The gradient as it comes."""
+        return list(output_gradients)
 
 
 class FromFunctionOp(Op):

@@ -138,7 +138,6 @@ _BY_REASON: dict[str, dict[str, Any]] = {
     },
     _PROFILE: {
         "print_global_stats": False,
-        "profile": False,
         "profile_memory": False,
         "profile_optimizer": False,
         "profiling.debugprint": False,

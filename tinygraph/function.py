@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygraph import arrays
-from tinygraph.arguments import Argument
+from tinygraph.arguments import Argument, In
 from tinygraph.backends import ReferenceExecutable
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
@@ -31,12 +31,32 @@ from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
 from tinygraph.program import MemoryPlan, Program, plan, specialise, verify
 from tinygraph.rewrite import rewrite
+from tinygraph.surgery import FunctionGraph
 from tinygraph.types import Abstract, TensorType
 
 __all__ = ["Function", "Specialisation", "clone", "function"]
 
 #: How many specialisations a function keeps; the oldest goes first.
 _KEPT = 512
+
+
+@dataclass
+class Maker:
+    """What a function was made of.
+
+    Attributes
+    ----------
+    fgraph
+        The graph after rewriting, from inputs and shared variables to outputs and new values.
+    mode
+        As ``function`` took it.
+    inputs
+        The declared inputs.
+    """
+
+    fgraph: FunctionGraph
+    mode: Any
+    inputs: list[In]
 
 
 @dataclass
@@ -143,7 +163,8 @@ def function(
 
 
 def _made(closed: Closed, mode: Any, name: str | None, downcast: bool | None, backend: str, profile: Any) -> Function:
-    if profile is None or profile is False:
+    profile = config.profile if profile is None else profile
+    if profile is False:
         return Function(closed, mode, name, downcast, backend)
     return _Profiled(closed, mode, name, downcast, backend, profile)
 
@@ -377,6 +398,11 @@ class Function:
     def graph(self) -> Closed:
         """The graph that it was made of, as it was written."""
         return self._closed
+    @property
+    def maker(self) -> Maker:
+        """What it was made of, for programs that inspect it as Theano's do."""
+        return Maker(FunctionGraph(self._closed.leaves, self._roots), self.mode, self._closed.specs)
+
 
     @property
     def roots(self) -> list[Any]:

@@ -178,6 +178,16 @@ class TensorType:
         """A new symbolic variable of this type."""
         return self.variable_class(self, name=name)
 
+    def make_variable(self, name: str | None = None) -> Any:
+        """A new symbolic variable of this type, as Theano calls it."""
+        return self(name)
+
+    def clone(self, dtype: Any = None, broadcastable: Any = None) -> TensorType:
+        """The type with another dtype, or another pattern of extents of 1."""
+        return TensorType(
+            self.dtype if dtype is None else dtype, self.shape if broadcastable is None else broadcastable
+        )
+
     def __str__(self) -> str:
         return f"{self.dtype} {shape_text(self.shape)}"
 

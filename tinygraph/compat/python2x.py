@@ -1,0 +1,5 @@
+"""Theano's older place of these names."""
+
+from collections import OrderedDict
+
+__all__ = ["OrderedDict"]

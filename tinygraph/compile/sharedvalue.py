@@ -1,0 +1,5 @@
+"""Theano's module of shared variables."""
+
+from tinygraph.graph import SharedVariable, shared
+
+__all__ = ["SharedVariable", "shared"]
