@@ -134,7 +134,8 @@ def element_count(x: Any, axes: Sequence[int], dtype: str) -> Any:
     count: Any = math.prod(n for _, n in extents if n is not None)
     for axis, n in extents:
         if n is None:
-            count = mul(AxisExtent(axis)(x), count)
+            extent = AxisExtent(axis)(x)
+            count = extent if isinstance(count, int) and count == 1 else mul(extent, count)
     return cast(count, dtype)
 
 
