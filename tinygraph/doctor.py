@@ -178,7 +178,7 @@ def _probe(name: str) -> None:
         answer: dict[str, Any] = {"found": _PROBES[name]()}
     except ModuleNotFoundError as err:
         answer = {"missing": err.name or str(err), "wrong": str(err)}
-    except Exception as err:  # a broken package may raise anything
+    except (Exception, SystemExit) as err:  # a broken package may raise anything
         answer = {"wrong": f"{type(err).__name__}: {err}".strip().splitlines()[0]}
     print(json.dumps(answer), flush=True)
 

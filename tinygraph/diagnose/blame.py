@@ -111,6 +111,8 @@ def blame(result: Spot) -> Blame:
     if infinite is None:
         return Blame(spot, None, result)
     origin = _followed(infinite, is_wrong(spot.run.xp))
+    if origin.position is None and origin.turns:  # it came into this turn of a loop; an earlier one may have made it
+        origin = _followed(result, is_wrong(run.xp))
     # Infinities that were given are meant to be there; what is wrong is what was made of them.
     return Blame(spot, None, result) if origin.position is None else Blame(origin, spot, result)
 

@@ -44,11 +44,11 @@ class NanGuardMode:
     >>> import tinygraph as tg, tinygraph.tensor as T
     >>> x = T.dvector("x")
     >>> f = tg.function([x], T.log(x), mode="NanGuardMode")
-    >>> f([0.0])
-    Traceback (most recent call last):
-        ...
-    tinygraph.diagnose.nanguard.NanGuardError: log: the result holds -inf at index (0,)
-      ...
+    >>> try:
+    ...     f([0.0])
+    ... except AssertionError as err:
+    ...     print(err.op, "-", err.problem)
+    log - the result holds -inf at index (0,)
     """
 
     def __init__(
