@@ -11,14 +11,11 @@ import importlib
 import sys
 from typing import Any
 
-try:
-    import numpy as _numpy  # noqa: F401
-except Exception:  # whatever a broken NumPy raises; the doctor must still come
-    if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] == "tinygraph":
-        from tinygraph.doctor import main
+if sys.argv[:2] == ["-m", "doctor"] and sys.orig_argv[-len(sys.argv)] == "tinygraph":
+    # python -m tinygraph doctor: it comes before everything that may be missing or broken.
+    from tinygraph.doctor import main
 
-        sys.exit(main(sys.argv[1:]))
-    raise
+    sys.exit(main(sys.argv[1:]))
 
 from tinygraph import errors, gradient, ifelse, scan_module, tensor
 from tinygraph.arguments import In, Out, Param
