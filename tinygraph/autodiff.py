@@ -13,7 +13,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygraph.errors import DisconnectedInputError, DtypeError, GradientError, NullTypeGradError, ShapeError
-from tinygraph.graph import Apply, Constant, Origin, Variable, describe, many_nodes, origin_scope, services, toposort
+from tinygraph.graph import (
+    Apply,
+    Composite,
+    Constant,
+    Origin,
+    Variable,
+    describe,
+    many_nodes,
+    origin_scope,
+    parts_of,
+    services,
+    toposort,
+)
 from tinygraph.graph.provenance import capture
 from tinygraph.ops.convert import Cast, as_tensor, cast
 from tinygraph.ops.elementwise import ROWS, Elementwise
@@ -164,9 +176,10 @@ def grad(
     _one_of("disconnected_inputs", disconnected_inputs, ("raise", "warn", "ignore"))
     _one_of("return_disconnected", return_disconnected, ("zero", "None", "Disconnected"))
     _one_of("null_gradients", null_gradients, ("raise", "return"))
-    targets = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
+    asked = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
+    targets = [t.parts[0] if isinstance(t, Composite) else t for t in asked]
     _check_targets(targets)
-    constant = list(consider_constant or ())
+    constant = parts_of(consider_constant or ())
     seeds = _seeds(cost, known_grads)
     order = toposort(seeds, stop=constant)
     influenced, cuts = _influenced(order, targets)
@@ -187,6 +200,8 @@ def grad(
             if add_names and isinstance(cost, Variable) and cost.name and target.name and value.owner is not None:
                 value.name = value.name or f"d{cost.name}/d{target.name}"
             results.append(value)
+    pairs = zip(asked, results, strict=True)
+    results = [a.with_first(r) if isinstance(a, Composite) and isinstance(r, Variable) else r for a, r in pairs]
     if isinstance(wrt, tuple):
         return tuple(results)
     return results if isinstance(wrt, list) else results[0]

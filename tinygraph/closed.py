@@ -9,11 +9,59 @@ from typing import Any
 
 from tinygraph.arguments import In, Out
 from tinygraph.errors import DtypeError, InputError, MissingInputError, UnusedInputError, UpdateError
-from tinygraph.graph import Constant, SharedVariable, Variable, ancestors, graph_inputs, replace, shared
+from tinygraph.graph import (
+    Composite,
+    Constant,
+    SharedVariable,
+    Variable,
+    ancestors,
+    graph_inputs,
+    paired,
+    parts_of,
+    replace,
+    shared,
+)
 from tinygraph.ops.convert import as_tensor, cast, constant
 from tinygraph.types import TensorType
 
 __all__ = ["Closed", "close", "replaced"]
+
+
+@dataclass
+class Composites:
+    """Which inputs and outputs are taken apart: the composite for each of them, or None."""
+
+    inputs: list[Any]
+    outputs: list[Any]
+
+    def split(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments of a call, with one array for each part of a composite."""
+        flat: list[Any] = []
+        for i, value in enumerate(args):
+            composite = self.inputs[i] if i < len(self.inputs) else None
+            flat += [value] if composite is None else composite.split(value)
+        named = dict(kwargs)
+        for composite in self.inputs:
+            if composite is not None and composite.name in named:
+                parts = composite.split(named.pop(composite.name))
+                named.update({v.name: part for v, part in zip(composite.parts, parts, strict=True)})
+        return flat, named
+
+    def joined(self, results: Sequence[Any]) -> list[Any]:
+        """The outputs of a call, put together from what was computed."""
+        out, at = [], 0
+        for composite in self.outputs:
+            n = 1 if composite is None else len(composite.parts)
+            out.append(results[at] if composite is None else composite.joined(results[at : at + n]))
+            at += n
+        return out
+
+
+def _composites(inputs: Sequence[Any], outputs: Sequence[Any]) -> Composites | None:
+    if not any(isinstance(v, Composite) for v in (*inputs, *outputs)):
+        return None
+    taken, given = ([v if isinstance(v, Composite) else None for v in values] for values in (inputs, outputs))
+    return Composites(taken, given)
 
 
 @dataclass
@@ -36,6 +84,8 @@ class Closed:
         Shared variables that are updated, and their new values.
     shared
         Every shared variable that is read or updated.
+    composites
+        What users hand in and get as one value and the graph holds as several; None where there is nothing of it.
     """
 
     specs: list[In]
@@ -46,6 +96,7 @@ class Closed:
     targets: list[Any]
     values: list[Any]
     shared: list[Any]
+    composites: Composites | None = None
 
     @property
     def leaves(self) -> list[Variable]:
@@ -72,6 +123,7 @@ class Closed:
             [t for t, _ in pairs],
             [v for _, v in pairs],
             [],
+            self.composites,
         )
         closed.shared = _shared(closed)
         return closed
@@ -90,11 +142,14 @@ def close(
     backend: str,
 ) -> Closed:
     """Check what ``function`` was given and bring it into one form; see there for the arguments."""
-    specs = [x if isinstance(x, In) else In(x) for x in _listed(inputs)]
+    declared = _listed(inputs)
+    specs = [x if isinstance(x, In) else In(x) for x in parts_of(declared)]
     variables = [spec.variable for spec in specs]
     given = replaced(_pairs(givens, "givens"), rebuild_strict)
     _check_distinct(variables, given, label)
     names, roots = _named(outputs)
+    composites = _composites(declared, roots)
+    roots = parts_of(roots)
     defaults = [None if s.value is None else _default(s, backend) for s in specs]
     new: dict[Any, Any] = {}
     for target, value in _pairs(updates, "updates").items():
@@ -119,6 +174,7 @@ def close(
         list(new),
         closed_roots[n:],
         [],
+        composites,
     )
     closed.shared = _shared(closed)
     _check_used(closed, on_unused_input, label)
@@ -148,7 +204,7 @@ def _pairs(pairs: Any, what: str) -> dict[Any, Any]:
                 f"{what} name {item[0]} twice", hint="combine the two expressions into one" if what == "updates" else ""
             )
         found[item[0]] = item[1]
-    return found
+    return dict(paired(found.items()))
 
 
 def _named(outputs: Any) -> tuple[tuple[str, ...] | None, list[Any]]:
@@ -167,6 +223,8 @@ def _named(outputs: Any) -> tuple[tuple[str, ...] | None, list[Any]]:
 def _output(value: Any) -> Any:
     if isinstance(value, Out):
         value = value.variable
+    if isinstance(value, Composite):
+        return value
     try:
         return as_tensor(value)
     except DtypeError as err:

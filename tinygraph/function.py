@@ -253,6 +253,8 @@ class Function:
             results = known.run(everything)
             if self._targets:
                 self._commit(results[-len(self._targets) :])
+        if self._closed.composites is not None:
+            results = self._closed.composites.joined(results)
         names = self._closed.names
         if names is None:
             return results[0]
@@ -269,6 +271,8 @@ class Function:
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """One value for each input, from positional arguments, keywords and defaults."""
         specs, label = self._closed.specs, _label(self.name)
+        if self._closed.composites is not None:
+            args, kwargs = self._closed.composites.split(args, kwargs)
         if len(args) > len(specs):
             raise InputError(f"{label} got too many arguments", expected=f"at most {len(specs)}", actual=str(len(args)))
         given = dict(enumerate(args))

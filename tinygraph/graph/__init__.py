@@ -3,6 +3,7 @@
 from tinygraph.graph import services
 from tinygraph.graph.body import Body, Guard, guards, infer_graph
 from tinygraph.graph.bulk import many_nodes
+from tinygraph.graph.composite import Composite, paired, parts_of
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, name_scope, origin_scope
 from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
@@ -13,6 +14,7 @@ __all__ = [
     "STATE_LOCK",
     "Apply",
     "Body",
+    "Composite",
     "Constant",
     "Guard",
     "Op",
@@ -33,6 +35,8 @@ __all__ = [
     "name_scope",
     "no_test_values",
     "origin_scope",
+    "paired",
+    "parts_of",
     "replace",
     "services",
     "shared",
