@@ -31,6 +31,7 @@ FLOORS = (
         "updates",
         "scan_module",
         "sandbox",
+        "sparse",
         "diagnose",
         "doctor",
     ),

@@ -83,6 +83,7 @@ __all__ = [
     "scan_checkpoints",
     "scan_module",
     "shared",
+    "sparse",
     "subgraph_grad",
     "tensor",
     "testing",
@@ -96,7 +97,7 @@ change_flags = config.change_flags
 #: Modules that many programs do without; they load when they are first asked for.
 _LATER = (
     *("compat", "compile", "configdefaults", "configparser", "diagnose", "gof", "misc", "optim", "printing"),
-    *("raise_op", "scalar", "testing", "viz"),
+    *("raise_op", "scalar", "sparse", "testing", "viz"),
 )
 #: Names that are found in such a module.
 _FOUND_IN = {
@@ -108,6 +109,7 @@ _FOUND_IN = {
 services.later("tinygraph.viz.profile", "profile")
 services.later("tinygraph.viz", "debugprint", "repr_html", "repr_svg")
 services.later("tinygraph.diagnose", "trace", "NanGuardMode", "DebugMode")
+services.later("tinygraph.sparse", "shared_sparse")
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,11 @@ class ArrayModule:
         """SciPy's linear algebra for this library's arrays: what ``linalg`` of the library itself does not have."""
         return importlib.import_module(f"{self._scipy}.linalg")
 
+    @property
+    def sparse(self) -> Any:
+        """SciPy's sparse matrices over this library's arrays."""
+        return importlib.import_module(f"{self._scipy}.sparse")
+
     def scatter_add(self, target: Any, index: Any, values: Any) -> None:
         """``target[index] += values`` in place, with repeated indices accumulating."""
         if self.name == "numpy":

@@ -10,6 +10,7 @@ import numpy as np
 from tinygraph import arrays
 from tinygraph.config import config
 from tinygraph.errors import DtypeError, UpdateError
+from tinygraph.graph import services
 from tinygraph.graph.node import Variable
 from tinygraph.types import TensorType, canonical_dtype, shape_text
 
@@ -141,6 +142,7 @@ def shared(
     ----------
     value
         An array, a nested list or a number. Python floats take ``config.floatX``; everything else keeps its dtype.
+        A SciPy sparse matrix makes a sparse variable.
     name
         For messages and pictures.
     strict, allow_downcast
@@ -173,6 +175,8 @@ def shared(
             hint="give shared() an array, and the expression as an update of a function",
         )
     where = backend or config.backend
+    if hasattr(value, "tocsr"):
+        return services.call("shared_sparse", value, name, backend=where, dtype=dtype)
     xp = arrays.get(where)
     array = xp.asarray(value)
     if array.dtype.kind not in "biuf":
