@@ -66,7 +66,7 @@ def layers(count=3):
 # --- reading DOT --------------------------------------------------------------------------------------------------
 
 _NODE = re.compile(r'^\s*(\w+) \[id=(\w+), class="(\w+) order(\d+)", label="((?:[^"\\]|\\.)*)", (.*)\]$')
-_EDGE = re.compile(r'^\s*(\w+) -> (\w+) \[(?:label="((?:[^"\\]|\\.)*)", )?class=(\w+), (.*)\]$')
+_EDGE = re.compile(r'^\s*(\w+) -> (\w+) \[id=e\d+, (?:label="((?:[^"\\]|\\.)*)", )?class=(\w+), (.*)\]$')
 _CLUSTER = re.compile(r'^\s*subgraph "cluster_((?:[^"\\]|\\.)*)" \{$')
 
 

@@ -59,6 +59,7 @@ __all__ = [
     "dot",
     "dprint",
     "draw",
+    "draw_html",
     "errors",
     "example",
     "foldl",
@@ -102,7 +103,7 @@ _LATER = (
 #: Names that are found in such a module.
 _FOUND_IN = {
     **dict.fromkeys(("example", "why_nan"), "tinygraph.diagnose"),
-    **dict.fromkeys(("debugprint", "draw", "pprint"), "tinygraph.viz"),
+    **dict.fromkeys(("debugprint", "draw", "draw_html", "pprint"), "tinygraph.viz"),
     **dict.fromkeys(("dprint", "pp"), "tinygraph.printing"),
 }
 

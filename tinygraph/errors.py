@@ -51,13 +51,17 @@ class SourceLine:
         """``file:line in function``."""
         return f"{self.filename}:{self.line} in {self.function}"
 
+    def raw(self) -> str:
+        """The line's own text, or "" where the source cannot be read."""
+        return linecache.getline(self.filename, self.line).rstrip("\n")
+
     def text(self) -> str:
         """The line's own text without its indentation, or "" where the source cannot be read."""
-        return linecache.getline(self.filename, self.line).strip()
+        return self.raw().strip()
 
     def render(self, indent: str = "  ") -> str:
         """The place, the line's text and a caret row under the expression."""
-        raw = linecache.getline(self.filename, self.line).rstrip("\n")
+        raw = self.raw()
         text = raw.strip()
         if not text:
             return f"{indent}{self.place()}"

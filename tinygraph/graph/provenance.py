@@ -92,7 +92,7 @@ def capture() -> Origin:
         filename = code.co_filename
         ours = _is_ours.get(filename)
         if ours is None:
-            ours = _is_ours[filename] = filename.startswith(_PACKAGE)
+            ours = _is_ours[filename] = filename.startswith((_PACKAGE, "<frozen "))  # not the import system's frames
         if not ours:
             frames.append((code, frame.f_lasti))
             if len(frames) == DEPTH:

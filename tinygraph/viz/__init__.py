@@ -3,6 +3,7 @@
 from tinygraph.graph import services
 from tinygraph.viz.dot import DotMissingError
 from tinygraph.viz.draw import DrawPathError, GraphvizMissingError, draw, picture_of
+from tinygraph.viz.html import draw_html
 from tinygraph.viz.maths import pprint
 from tinygraph.viz.notebook import repr_html, repr_svg
 from tinygraph.viz.pydot import pydotprint
@@ -16,6 +17,7 @@ __all__ = [
     "GraphvizMissingError",
     "debugprint",
     "draw",
+    "draw_html",
     "min_informative_str",
     "picture_of",
     "pprint",

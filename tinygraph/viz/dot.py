@@ -10,7 +10,7 @@ from tinygraph.errors import TinygraphError
 from tinygraph.viz.model import Edge, Node, Picture
 from tinygraph.viz.subject import DrawError
 
-__all__ = ["FORMATS", "DotMissingError", "dot_body", "dot_text", "quoted", "render"]
+__all__ = ["FORMATS", "DotMissingError", "dot_body", "dot_text", "quoted", "render", "render_all"]
 
 FORMATS = ("svg", "png", "pdf")
 
@@ -55,6 +55,7 @@ _EDGES = {
 _FONT = 'fontname="Helvetica,Arial,sans-serif"'
 _CLUSTER = 'style=rounded; color="#9a9a9a"; bgcolor="#fafafa"'
 _INDENT = "  "
+_XML = "<?xml"
 
 
 def quoted(text: str, align: str = "") -> str:
@@ -89,13 +90,13 @@ def _node(node: Node) -> str:
     return f'{node.id} [id={node.id}, class="{node.kind} order{node.order}", label={label}, {look}]'
 
 
-def _edge(edge: Edge) -> str:
+def _edge(edge: Edge, number: int) -> str:
     look = _EDGES[edge.kind]
     if edge.memory is not None:
         color = _MEMORY[edge.memory % len(_MEMORY)]
         look = f'color="{color}", fontcolor="{color}", penwidth=1.6'
     label = f"label={quoted(' ' + edge.text + ' ')}, " if edge.text else ""
-    return f"{edge.tail} -> {edge.head} [{label}class={edge.kind}, {look}]"
+    return f"{edge.tail} -> {edge.head} [id=e{number}, {label}class={edge.kind}, {look}]"
 
 
 def dot_body(picture: Picture) -> list[str]:
@@ -109,7 +110,7 @@ def dot_body(picture: Picture) -> list[str]:
         label = quoted("\n".join([picture.title, *picture.notes]), "\\l" if picture.notes else "")
         lines.append(f"label={label}; labelloc=t; labeljust=l; {_FONT}; fontsize=13")
     lines.extend(_clusters(picture.nodes))
-    lines.extend(map(_edge, picture.edges))
+    lines.extend(_edge(edge, i) for i, edge in enumerate(picture.edges))
     return lines
 
 
@@ -136,6 +137,15 @@ def dot_text(picture: Picture) -> str:
 
 
 # --- dot, the program -----------------------------------------------------------------------------------------------
+
+
+def render_all(sources: Sequence[str], format: str) -> list[str]:
+    """Several pictures as text, such as SVG, by one run of ``dot``; it starts each with an XML declaration."""
+    together = render("".join(sources), format).decode()
+    parts = [_XML + part for part in together.split(_XML)[1:]]
+    if len(parts) != len(sources):
+        raise DrawError(f"dot drew {len(parts)} of {len(sources)} pictures")
+    return parts
 
 
 def render(source: str, format: str) -> bytes:
