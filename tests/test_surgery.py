@@ -180,7 +180,7 @@ def test_leaves_and_ancestors():
     x, y, w, product, total = graph()
     assert tg.gof.graph.inputs([total]) == [x, w, y]
     assert tg.gof.graph.inputs([total], blockers=[product]) == [y]
-    assert tg.gof.graph.ancestors([total]) == [x, w, product, y, total]
+    assert tg.gof.graph.ancestors([total]) == [total, product, x, w, y]
     assert tg.gof.graph.variables_and_orphans([x], [total]) == ([x, w, product, y, total], [w, y])
     assert tg.gof.graph.variables([x], [product]) == {x, w, product}
     assert tg.gof.graph.orphans([x], [product]) == {w}
@@ -299,6 +299,29 @@ def test_modes():
     assert "add" in str(f.program)
 
 
+def test_monitoring(capsys):
+    seen = []
+
+    def before(i, node, fn):
+        assert fn.outputs == [[None]]
+        seen.append((i, node.op.name, [float(x[0]) for x in fn.inputs]))
+
+    def after(i, node, fn):
+        seen.append(float(fn.outputs[0][0]))
+
+    x = T.dscalar("x")
+    mode = tg.compile.MonitorMode(pre_func=before, post_func=after).excluding("local_elemwise_fusion", "inplace")
+    f = tg.function([x], T.exp(x) * x, mode=mode)
+    close(f(1.0), np.e)
+    assert [entry[:2] for entry in seen[::2]] == [(0, "exp"), (1, "mul")]
+    close(seen[1::2], [np.e, np.e])
+    g = tg.function([x], T.log(x) * x, mode=tg.compile.MonitorMode(post_func=tg.compile.monitormode.detect_nan))
+    assert np.isnan(g(0.0))
+    assert "NaN detected" in capsys.readouterr().out
+    close(g(1.0), 0.0)
+    assert not capsys.readouterr().out
+
+
 def test_old_declarations_of_inputs():
     x, y = T.dscalars("x", "y")
     f = tg.function([x, tg.Param(y, default=2.0, name="scale")], x * y)
@@ -326,6 +349,7 @@ def test_gradient_reversal_by_a_view():
 
 PATHS = (
     *("compat", "compile", "configdefaults", "configparser", "gof", "misc", "raise_op", "scalar", "compile.debugmode"),
+    *("compile.monitormode", "compile.nanguardmode", "compile.profiling", "compile.mode", "compile.function_module"),
     *("compile.builders", "compile.sharedvalue", "compile.ops", "compile.pfunc", "compile.io", "misc.safe_asarray"),
     *("gof.graph", "gof.fg", "gof.op", "gof.type", "gof.null_type", "gof.utils", "compat.python2x", "scalar.basic"),
 )

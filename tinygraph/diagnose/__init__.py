@@ -1,6 +1,7 @@
 """The first wrong number, values on the way, and modes that check what runs."""
 
 from tinygraph.diagnose.debug import DebugMode, DebugModeError
+from tinygraph.diagnose.monitor import MonitorMode
 from tinygraph.diagnose.nanguard import NanGuardError, NanGuardMode
 from tinygraph.diagnose.report import WrongNumber, why_nan
 from tinygraph.diagnose.values import example, trace
@@ -9,6 +10,7 @@ from tinygraph.graph import services
 __all__ = [
     "DebugMode",
     "DebugModeError",
+    "MonitorMode",
     "NanGuardError",
     "NanGuardMode",
     "WrongNumber",

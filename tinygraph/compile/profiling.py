@@ -1,0 +1,5 @@
+"""Theano's module of profiles."""
+
+from tinygraph.viz.profile import ProfileStats
+
+__all__ = ["ProfileStats"]
