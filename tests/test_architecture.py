@@ -31,11 +31,12 @@ FLOORS = (
         "updates",
         "scan_module",
         "sandbox",
+        "gpuarray",
         "sparse",
         "diagnose",
         "doctor",
     ),
-    ("__init__", "__main__"),
+    ("__init__", "__main__", "probes"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

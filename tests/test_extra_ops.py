@@ -297,6 +297,9 @@ def test_assertions_are_checked_when_the_function_runs():
         assert "test_extra_ops.py" in str(err.value)
     with pytest.raises(AssertionError):
         T.opt.assert_op(T.constant(1.0), False).eval()
+    n = T.lscalar("n")
+    with pytest.raises(AssertionError):
+        (T.opt.assert_op(2, n > 0) * n).eval({n: -1})  # a known value does not make the condition go away
 
 
 def test_files_are_read_at_each_call(tmp_path):

@@ -198,7 +198,7 @@ def test_wrong_kinds() -> None:
     with pytest.raises(DtypeError):
         pool_2d(T.dmatrix(), (2.0, 2.0))
     with pytest.raises(DtypeError) as symbolic:
-        pool_2d(T.dmatrix(), T.lvector())
+        T.signal.pool.max_pool_2d_same_size(T.dmatrix(), T.lvector())
     assert "known when the graph is built" in symbolic.value.problem
 
 
@@ -300,3 +300,53 @@ def test_neighbourhoods_and_back(mode: str) -> None:
     expected = data.copy()
     expected[:, :, 4:] = 0
     np.testing.assert_array_equal(value(back, {x: data}), expected)
+
+
+# --- extents that are known when the function runs -----------------------------------------------------------------
+
+
+@SMALL
+@given(poolings(), st.sampled_from(MODES), st.booleans())
+def test_symbolic_windows(case: Any, mode: str, vectors: bool) -> None:
+    x, how = case
+    if not x.size:
+        return
+    spatial = len(how["ws"])
+    numbers = {name: n for name, n in how.items() if name in ("ws", "stride", "pad") and n is not None}
+    if vectors:
+        symbols: Any = {name: T.ivector(name) for name in numbers}
+        leaves = list(symbols.values())
+    else:
+        symbols = {name: (T.lscalar(name), *numbers[name][1:]) for name in numbers}
+        leaves = [entries[0] for entries in symbols.values()]
+    values = [np.array(n, "int32") if vectors else n[0] for n in numbers.values()]
+    reduced = pool_2d if spatial == 2 else pool_3d
+    xs = TensorType("float64", (None,) * x.ndim)()
+    outputs = []
+    for given_ in (how, how | symbols):
+        y = reduced(xs, **given_, mode=mode)
+        weights = T.arange(y.size).reshape(y.shape) + 1.0
+        outputs += [y, tg.grad((weights * y).sum(), xs)]
+    run = tg.function([xs, *leaves], outputs, on_unused_input="ignore")
+    y, g, ys, gs = run(x, *values)
+    np.testing.assert_allclose(ys, y, rtol=1e-13)
+    np.testing.assert_allclose(gs, g, rtol=1e-12, atol=1e-12)
+
+
+def test_symbolic_windows_of_the_image() -> None:
+    x, n = T.tensor4("x"), T.lscalar("n")
+    whole = pool_2d(x, x.shape[2:], ignore_border=True, mode="average_exc_pad")
+    image = np.arange(12.0).reshape((1, 1, 3, 4))
+    np.testing.assert_allclose(whole.eval({x: image}), image.mean((2, 3), keepdims=True))
+    assert pool_2d(T.itensor4(), n, mode="max").dtype == "int32"
+    f = tg.function([x, n], pool_2d(x, (n, 2), ignore_border=False, pad=(0, 0)))
+    assert f(image, 2).shape == (1, 1, 2, 2)
+    for wrong in (0, -1):
+        with pytest.raises(AssertionError, match="at least 1"):
+            f(image, wrong)
+    with pytest.raises(AssertionError, match="ignore_border"):
+        tg.function([x, n], pool_2d(x, (2, 2), ignore_border=False, pad=(n, 0)))(image, 1)
+    with pytest.raises(ShapeError):
+        pool_2d(x, (n, 2, 2))
+    with pytest.raises(ShapeError):
+        pool_2d(x, (n, 2), pad=(n, 0), padding=(1, 1))

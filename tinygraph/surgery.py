@@ -42,8 +42,21 @@ __all__ = [
 
 
 def ancestors(variable_list: Iterable[Variable], blockers: Iterable[Variable] | None = None) -> list[Any]:
-    """Every variable that the given ones depend on, and these; nothing is looked for behind ``blockers``."""
-    return _ancestors(list(variable_list), list(blockers or ()))
+    """Every variable that the given ones depend on, and these; nothing is looked for behind ``blockers``.
+
+    The order is Theano's, which programs use to tell parameters apart: each variable stands before what it depends on,
+    the first input of a node before the others, and the last of the given variables before the others.
+    """
+    stop = set(blockers or ())
+    found: dict[Any, None] = {}
+    waiting = list(variable_list)
+    while waiting:
+        variable = waiting.pop()
+        if variable not in found:
+            found[variable] = None
+            if variable.owner is not None and variable not in stop:
+                waiting.extend(reversed(variable.owner.inputs))
+    return list(found)
 
 
 def inputs(variable_list: Iterable[Variable], blockers: Iterable[Variable] | None = None) -> list[Any]:
@@ -54,8 +67,7 @@ def inputs(variable_list: Iterable[Variable], blockers: Iterable[Variable] | Non
     >>> inputs([x * w + x])
     [x, w]
     """
-    stop = list(blockers or ())
-    return [v for v in _ancestors(list(variable_list), stop) if v.owner is None]
+    return [v for v in ancestors(variable_list, blockers) if v.owner is None]
 
 
 def variables(i: Iterable[Variable], o: Iterable[Variable]) -> set[Any]:

@@ -52,7 +52,8 @@ def subtensor(x: Any, index: Any) -> Any:
     index
         What stands between the brackets: integers, slices, ``None``, ``...``, symbolic 0-d integers (also as bounds of
         slices), integer arrays (lists, arrays or symbolic), boolean masks (lists, arrays or symbolic), or a tuple of
-        these. With integers, slices, ``None`` and ``...`` alone the result is a view, which costs nothing.
+        these; a list with slices in it is taken for a tuple, as in Theano. With integers, slices, ``None`` and ``...``
+        alone the result is a view, which costs nothing.
 
     The gradient flows to the elements that were picked; an element picked several times gets the sum.
 
@@ -90,6 +91,8 @@ def subtensor(x: Any, index: Any) -> Any:
 
 def _template(x: Any, index: Any) -> tuple[Template, list[Any]]:
     """The template of an index into ``x``, and its inputs; trailing full slices are left out."""
+    if isinstance(index, list) and any(isinstance(item, slice) for item in index):
+        index = tuple(index)
     items = [_item(item) for item in (index if isinstance(index, tuple) else (index,))]
     if sum(item is Ellipsis for item in items) > 1:
         raise IndexingError("an index can hold only one Ellipsis (...)", expected="one", actual=str(index))

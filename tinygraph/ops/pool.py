@@ -15,6 +15,7 @@ from tinygraph.ops.conv_arguments import steps
 from tinygraph.ops.convert import as_tensor, cast
 from tinygraph.ops.creation import ones
 from tinygraph.ops.layout import DimShuffle, Shape, ints
+from tinygraph.ops.pool_symbolic import is_symbolic, pooled, sizes
 from tinygraph.ops.scalar import mul, true_div
 from tinygraph.ops.shape import extent
 from tinygraph.ops.windows import span
@@ -225,7 +226,8 @@ def pool_2d(
     input
         A tensor of two dimensions or more, (…, rows, columns).
     ws
-        Extents of a window: (rows, columns), or one number for both.
+        Extents of a window: (rows, columns), or one number for both; they may be symbolic, as may ``stride`` and
+        ``pad``, which costs memory for the elements of all windows.
     ignore_border
         True leaves out windows that are not wholly inside; False and None, as in Theano, let windows stick out at the
         end and use what is there.
@@ -296,18 +298,25 @@ def _pool(
 ) -> Any:
     op = f"pool_{spatial}d"
     x = _image(input, spatial, op)
-    window = steps(_one_of("ws", ws, "ds", ds, op), spatial, "ws", op)
+    window = _one_of("ws", ws, "ds", ds, op)
     stride = _one_of("stride", stride, "st", st, op)
-    strides = window if stride is None else steps(stride, spatial, "stride", op)
-    pads = steps(0 if pad is None else pad, spatial, "pad", op, 0)
+    stride = window if stride is None else stride
+    pad = 0 if pad is None else pad
     if padding is not None:
-        pads = steps(_one_of("pad", pads if any(pads) else None, "padding", padding, op), spatial, "pad", op, 0)
+        given = is_symbolic(pad) or any(steps(pad, spatial, "pad", op, 0))
+        pad = _one_of("pad", pad if given else None, "padding", padding, op)
     if mode == "max_deterministic":
         mode = "max"
     if mode not in _MODES:
         raise located(
             DtypeError(f"there is no pooling mode {mode!r}", expected=", ".join(_MODES), actual=repr(mode)), op
         )
+    if any(map(is_symbolic, (window, stride, pad))):
+        window, stride = sizes(window, spatial, "ws", op), sizes(stride, spatial, "stride", op)
+        return pooled(x, window, stride, sizes(pad, spatial, "pad", op, 0), bool(ignore_border), mode)
+    window = steps(window, spatial, "ws", op)
+    strides = steps(stride, spatial, "stride", op)
+    pads = steps(pad, spatial, "pad", op, 0)
     if any(pads) and not ignore_border:
         raise located(
             ShapeError("padding needs ignore_border=True", actual=f"pad={pads}, ignore_border={ignore_border}"), op

@@ -11,9 +11,10 @@ from tinygraph.function import clone
 from tinygraph.graph import SharedVariable, Variable
 from tinygraph.ops.axes import located
 from tinygraph.ops.convert import as_tensor, is_weak
+from tinygraph.surgery import equal_computations
 from tinygraph.updates import OrderedUpdates
 
-__all__ = ["Step", "clone", "returned", "until"]
+__all__ = ["Step", "clone", "equal_computations", "returned", "until"]
 
 #: The parts of what a step returns, in their order.
 _NOTHING, _OUTPUTS, _UPDATES, _CONDITION = range(4)
