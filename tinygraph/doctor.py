@@ -1,7 +1,7 @@
 """``python -m tinygraph doctor``: what is installed and usable, and the command that mends what is not.
 
-Only the standard library is imported here, and every package is tried in a process of its own, so that nothing that
-is missing or broken can stop the report.
+Only the standard library is imported here, and every package is tried in a process of its own (``probes.py``), so that
+nothing that is missing or broken can stop the report.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 __all__ = ["Finding", "examine", "main"]
+
+#: The probes that run on every machine, and those that need CuPy with the names of what they find.
+_PROBES = ("numpy", "scipy", "backend", "llvmlite", "cupy", "graphviz", "hypothesis")
+_ON_DEVICE = {"device": ("CUDA driver", "CUDA device"), "nvrtc": ("NVRTC",), "cublas": ("cuBLAS",)}
+_DRIVER = "nvidia-smi    # if it fails, install the driver of your GPU from https://www.nvidia.com/drivers"
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
 
 #: Seconds after which a package that does not answer counts as broken; the first use of a GPU takes some.
 _PATIENCE = 120
@@ -57,141 +64,11 @@ def _pip(*what: str) -> str:
     return shlex.join([sys.executable, "-m", "pip", "install", *what])
 
 
-# --- probes: each runs in a process of its own and returns name -> detail; what it raises is what is wrong -----------
-
-
-def _probe_numpy() -> dict[str, str]:
-    import numpy as np
-
-    _at_least("NumPy", np.__version__, 2)
-    if float((np.ones((2, 2)) @ np.ones((2, 2))).sum()) != 8:
-        raise RuntimeError("a matrix product is wrong")
-    return {"NumPy": np.__version__}
-
-
-def _probe_scipy() -> dict[str, str]:
-    import scipy
-    import scipy.linalg.cython_blas
-    import scipy.special
-
-    _at_least("SciPy", scipy.__version__, 1, 13)
-    scipy.special.gammaln(1.5)
-    return {"SciPy": scipy.__version__}
-
-
-def _probe_llvmlite() -> dict[str, str]:
-    import llvmlite
-    from llvmlite import binding
-
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    target = binding.Target.from_default_triple()
-    target.create_target_machine()
-    version = ".".join(map(str, binding.llvm_version_info))
-    return {"llvmlite": f"{llvmlite.__version__}, LLVM {version}, {binding.get_host_cpu_name()}"}
-
-
-def _probe_cupy() -> dict[str, str]:
-    from importlib.metadata import distributions
-
-    wheels = sorted({d.name for d in distributions() if d.name and re.fullmatch(r"cupy(-cuda\w+|-rocm\S+)?", d.name)})
-    if len(wheels) > 1:
-        raise RuntimeError(f"several CuPy packages are installed: {', '.join(wheels)}; they overwrite each other")
-    import cupy
-
-    return {"CuPy": " ".join([cupy.__version__, *wheels])}
-
-
-def _probe_device() -> dict[str, str]:
-    import cupy
-
-    runtime = cupy.cuda.runtime
-    driver, version = runtime.driverGetVersion(), runtime.runtimeGetVersion()
-    count = runtime.getDeviceCount()
-    properties = runtime.getDeviceProperties(0)
-    name = properties["name"].decode()
-    memory = properties["totalGlobalMem"] / 2**30
-    level = f"{properties['major']}.{properties['minor']}"
-    return {
-        "CUDA driver": f"for CUDA {_cuda(driver)}; CuPy uses CUDA {_cuda(version)}",
-        "CUDA device": f"{count} × {name}, {memory:.0f} GiB, compute capability {level}",
-    }
-
-
-def _probe_nvrtc() -> dict[str, str]:
-    import cupy
-
-    cupy.ElementwiseKernel("float32 x", "float32 y", "y = x * 3 + 1", "tinygraph_doctor")(cupy.ones(4, "float32"))
-    return {"NVRTC": ".".join(map(str, cupy.cuda.nvrtc.getVersion()))}
-
-
-def _probe_cublas() -> dict[str, str]:
-    import cupy
-
-    if float((cupy.ones((8, 8)) @ cupy.ones((8, 8))).sum()) != 512:
-        raise RuntimeError("a matrix product is wrong")
-    return {"cuBLAS": str(cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle()))}
-
-
-def _probe_graphviz() -> dict[str, str]:
-    import graphviz
-
-    graphviz.Digraph().node("a")
-    return {"graphviz": graphviz.__version__}
-
-
-def _probe_hypothesis() -> dict[str, str]:
-    import hypothesis
-
-    return {"Hypothesis": hypothesis.__version__}
-
-
-def _probe_backend() -> dict[str, str]:
-    import tinygraph as tg
-
-    x = tg.tensor.vector("x")
-    f = tg.function([x], [x.dot(x), tg.grad(x.dot(x), x)])
-    value, gradient = f([1.0, 2.0])
-    if float(value) != 5 or [float(g) for g in gradient] != [2, 4]:
-        raise RuntimeError(f"1·1 + 2·2 gives {value}, and its gradient {gradient}")
-    return {"tinygraph": f"{tg.__version__}, backend {tg.config.backend}, {tg.config.floatX}"}
-
-
-def _at_least(name: str, version: str, *wanted: int) -> None:
-    have = tuple(int(n) for n in re.findall(r"\d+", version)[: len(wanted)])
-    if have < wanted:
-        raise RuntimeError(f"{name} {version} is too old; {'.'.join(map(str, wanted))} is needed")
-
-
-def _cuda(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-_PROBES: dict[str, Callable[[], dict[str, str]]] = {
-    name.removeprefix("_probe_"): probe for name, probe in list(globals().items()) if name.startswith("_probe_")
-}
-
-
-def _probe(name: str) -> None:
-    """Run one probe and print what it found; whatever a package raises is part of the answer."""
-    try:
-        answer: dict[str, Any] = {"found": _PROBES[name]()}
-    except ModuleNotFoundError as err:
-        answer = {"missing": err.name or str(err), "wrong": str(err)}
-    except (Exception, SystemExit) as err:  # a broken package may raise anything
-        answer = {"wrong": f"{type(err).__name__}: {err}".strip().splitlines()[0]}
-    print(json.dumps(answer), flush=True)
-
-
-# --- the report ---------------------------------------------------------------------------------------------------
-
-
 def _start(name: str) -> subprocess.Popen[str]:
     # -P: modules beside this file must not stand in for those of the standard library.
-    command = [sys.executable, "-P", os.path.abspath(__file__), name]
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])) if name == "backend" else None
-    environment = {**os.environ, "PYTHONPATH": path} if path else None
+    command = [sys.executable, "-P", os.path.join(_HERE, "probes.py"), name]
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), os.path.dirname(_HERE)]))
+    environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -217,7 +94,7 @@ def examine() -> list[Finding]:
     list
         One finding for each thing, in the order of the report.
     """
-    processes = {name: _start(name) for name in _PROBES if name not in _ON_DEVICE}
+    processes = {name: _start(name) for name in _PROBES}
     answers = {name: _answer(process) for name, process in processes.items()}
     if "found" in answers["cupy"]:
         answers |= {name: _answer(process) for name, process in [(n, _start(n)) for n in _ON_DEVICE]}
@@ -250,11 +127,6 @@ def examine() -> list[Finding]:
         _package(answers["hypothesis"], "Hypothesis", "strategies for tests", "hypothesis"),
     ]
     return findings
-
-
-#: What only a machine with CuPy can be asked for.
-_ON_DEVICE = {"device": ("CUDA driver", "CUDA device"), "nvrtc": ("NVRTC",), "cublas": ("cuBLAS",)}
-_DRIVER = "nvidia-smi    # if it fails, install the driver of your GPU from https://www.nvidia.com/drivers"
 
 
 def _finding(answer: dict[str, Any], name: str, purpose: str, fix: str, needed: bool = False) -> Finding:
@@ -359,7 +231,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print(_text(findings))
     return 0 if works else 1
-
-
-if __name__ == "__main__":
-    _probe(sys.argv[1])
