@@ -271,6 +271,20 @@ def test_costs_of_kinds_of_operations():
     assert taken.bytes == 2 * (2 * 4 * 4) + 2 * 8  # the rows that are taken, not those that are there
 
 
+def test_costs_of_convolutions_and_matrices():
+    images, filters = T.dtensor4("images"), T.dtensor4("filters")
+    out = T.nnet.conv2d(images, filters)
+    f = tg.function([images, filters], tg.grad((out**2).sum(), [images, filters]))
+    f(np.ones((2, 3, 8, 8)), np.ones((5, 3, 3, 3)))
+    found = [cost(step, f.program).flops for step in f.program.instructions if "conv" in step.op.name]
+    assert found == [2 * (2 * 5 * 6 * 6) * (3 * 3 * 3)] * 3  # the gradients take as much as the convolution
+    x, y = T.dmatrices("x", "y")
+    (product,) = costs([x, y], T.einsum("ij,jk->ik", x, y), np.ones((3, 4)), np.ones((4, 5))).values()
+    assert product.flops == 2 * 3 * 4 * 5
+    (inverse,) = costs([x], T.nlinalg.matrix_inverse(x), np.eye(6)).values()
+    assert inverse.flops == 2 * 6**3
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 

@@ -11,9 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinygraph.ops.convolution import Conv, ConvInputs, ConvWeights
+from tinygraph.ops.decompositions import Cholesky
+from tinygraph.ops.einsum import Einsum
 from tinygraph.ops.layout import SumTo
 from tinygraph.ops.linalg import MatMul, TensorDot
+from tinygraph.ops.matrix_functions import Det, SlogDet
 from tinygraph.ops.reduce import Reduce
+from tinygraph.ops.solve import MatrixInverse, Solve
 from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.types import is_float
 
@@ -94,4 +99,44 @@ def _tensordot(op: TensorDot, inputs: Sequence[Buffer], outputs: Sequence[Buffer
     return 2 * _elements(outputs[0]) * math.prod(inputs[0].type.shape[axis] or 0 for axis in op.x_axes)
 
 
-_PRODUCTS: dict[type, Callable[..., int]] = {MatMul: _matmul, TensorDot: _tensordot}
+def _einsum(op: Einsum, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> int:
+    extents: dict[str, int] = {}
+    for labels, buffer in zip(op.terms, inputs, strict=True):
+        for label, n in zip(labels, buffer.type.shape, strict=True):
+            extents[label] = max(extents.get(label, 0), n or 0)
+    return len(inputs) * math.prod(extents.values())
+
+
+def _convolution(filters: int, output: int) -> Callable[..., int]:
+    """For the three operations of a convolution: every element of its output takes a product with one filter."""
+
+    def count(op: Any, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> int:
+        tensors = (*inputs[:2], outputs[0])
+        taps = math.prod(n or 0 for n in tensors[filters].type.shape[-1 - op.spatial :])
+        return 2 * taps * _elements(tensors[output])
+
+    return count
+
+
+def _factorised(factor: float) -> Callable[..., int]:
+    """For square matrices of n rows, ``factor`` · n³, as the textbooks count."""
+
+    def count(op: Any, inputs: Sequence[Buffer], outputs: Sequence[Buffer]) -> int:
+        return round(factor * _elements(inputs[0]) * (inputs[0].type.shape[-1] or 0))
+
+    return count
+
+
+_PRODUCTS: dict[type, Callable[..., int]] = {
+    MatMul: _matmul,
+    TensorDot: _tensordot,
+    Einsum: _einsum,
+    Conv: _convolution(filters=1, output=2),
+    ConvInputs: _convolution(filters=1, output=0),
+    ConvWeights: _convolution(filters=2, output=1),
+    Cholesky: _factorised(1 / 3),
+    Det: _factorised(2 / 3),
+    SlogDet: _factorised(2 / 3),
+    Solve: _factorised(2 / 3),
+    MatrixInverse: _factorised(2),
+}
