@@ -8,7 +8,7 @@ from typing import Any
 from tinygraph.graph import Apply, Constant, SharedVariable, Variable, toposort
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.ops.layout import BroadcastTo, Reshape, SumTo
-from tinygraph.viz.maths import formula_rows, leaf_text, op_words
+from tinygraph.viz.maths import body_rows, formula_rows, leaf_text, letters, op_words
 from tinygraph.viz.model import Edge, Node, Picture, order_of, scope_of, update_text
 from tinygraph.viz.select import Builder, Read, Unit, heat_note
 from tinygraph.viz.subject import Subject
@@ -95,8 +95,8 @@ class _GraphBuilder(Builder):
                 if not folded and self.unit(variable) is not unit:
                     reads[variable, "size" if host else "data"] = None
         inside = len(unit.nodes) > 1 and not unit.title
-        letters = _letters([v for v, _ in reads]) if inside else {}
-        unit.reads = [Read(v, kind, letters.get(v, "")) for v, kind in reads]
+        names = letters(v for v, _ in reads) if inside else {}
+        unit.reads = [Read(v, kind, names.get(v, "")) for v, kind in reads]
 
     def _is_leaf(self, variable: Variable) -> bool:
         return variable.owner is None or variable in self.leaves
@@ -168,9 +168,7 @@ def _notes(unit: Unit) -> list[str]:
     if len(unit.nodes) > 1:
         outside: Any = {read.value: read.text for read in unit.reads}
         notes.extend(formula_rows(last.outputs, outside))
-    for body in last.op.bodies:
-        notes.extend(formula_rows(body.outputs, {}))
-    return notes
+    return [*notes, *body_rows(last.op)]
 
 
 def _node_scope(node: Apply) -> tuple[tuple[str, ...], str]:
@@ -189,19 +187,6 @@ def _folded(scope: Sequence[str], fold: bool | Collection[str]) -> str:
         return scope[0]
     paths = ("/".join(scope[: i + 1]) for i in range(len(scope)))
     return next((path for path in paths if path in fold), "")
-
-
-def _letters(outer: Sequence[Variable]) -> dict[Variable, str]:
-    """What a folded chain calls the variables that it reads: their names, or letters."""
-    used = {v.name for v in outer}
-    letters = (x for x in "abcdefghijklmnopqrstuvwxyz" if x not in used)
-    found: dict[Variable, str] = {}
-    for variable in outer:
-        if variable not in found:
-            name = variable.name.rpartition("/")[2] if variable.name else ""
-            name = leaf_text(variable)[0] if isinstance(variable, Constant) else name
-            found[variable] = name or next(letters, "…")
-    return found
 
 
 def _chains(order: Sequence[Apply], results: Sequence[Variable]) -> dict[Apply, Apply]:

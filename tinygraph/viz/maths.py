@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tinygraph.graph import Apply, Constant, Variable
+from tinygraph.graph import Apply, Constant, Op, Variable
 from tinygraph.ops.convert import Cast
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.ops.join import Join
@@ -18,7 +19,18 @@ from tinygraph.program import value_text
 from tinygraph.types import shape_text
 from tinygraph.viz.subject import subject_of
 
-__all__ = ["Formula", "array_text", "formula_rows", "formulas", "leaf_text", "op_words", "options_of", "pprint"]
+__all__ = [
+    "Formula",
+    "array_text",
+    "body_rows",
+    "formula_rows",
+    "formulas",
+    "leaf_text",
+    "letters",
+    "op_words",
+    "options_of",
+    "pprint",
+]
 
 #: How tightly operators bind, as in Python; a product of matrices binds like any product.
 _PRECEDENCE = {
@@ -99,6 +111,25 @@ def formula_rows(roots: Sequence[Variable], stop: Mapping[Variable, str], most: 
     found = formulas(roots, stop)
     rows = [*found.results, *(f"{name} = {text}" for name, text in found.where)]
     return [*rows[:most], *(["…"] if len(rows) > most else [])]
+
+
+def letters(variables: Iterable[Variable]) -> dict[Variable, str]:
+    """What to call variables whose expressions are not shown: their names, or letters."""
+    variables = list(dict.fromkeys(variables))
+    used = {v.name for v in variables}
+    free = (x for x in string.ascii_lowercase if x not in used)
+    found: dict[Variable, str] = {}
+    for variable in variables:
+        if isinstance(variable, Constant):
+            found[variable] = leaf_text(variable)[0]
+        else:
+            found[variable] = (variable.name or "").rpartition("/")[2] or next(free, "…")
+    return found
+
+
+def body_rows(op: Op) -> list[str]:
+    """What the inner graphs of an operation compute from their inputs."""
+    return [row for body in op.bodies for row in formula_rows(body.outputs, letters(body.inputs))]
 
 
 class _Writer:
@@ -231,8 +262,8 @@ def options_of(node: Apply) -> list[str]:
         return _axes_text(op, node.inputs[0])
     if isinstance(op, (Softmax, LogSoftmax, SoftmaxGrad)):
         return [] if op.axis == node.inputs[-1].ndim - 1 else [f"axis={op.axis}"]
-    options = []
-    for field in op._fields:
+    options: list[str] = []
+    for field in op._fields if not op.bodies else ():
         value = getattr(op, field)
         plain = isinstance(value, (bool, int, float, str, tuple)) and len(str(value)) <= 24
         if plain and field not in ("dtype", "label", "row") and value != getattr(type(op), field, None):

@@ -8,15 +8,12 @@ from typing import Any
 
 from tinygraph.graph import Origin
 from tinygraph.program import Buffer, Cost, Instruction, cost, cost_text
-from tinygraph.viz.maths import array_text, op_words
+from tinygraph.viz.maths import array_text, body_rows, op_words
 from tinygraph.viz.model import Edge, Node, Picture, order_of, scope_of, update_text
 from tinygraph.viz.select import Builder, Read, Unit, heat_note
 from tinygraph.viz.subject import Subject
 
 __all__ = ["program_picture"]
-
-#: A box lists this many instructions of an inner Program.
-_LINES = 8
 
 
 def program_picture(
@@ -92,9 +89,9 @@ class _ProgramBuilder(Builder):
         names = [scope_of(node.origin, v.name)[1] for v in node.outputs if v.name]
         if names:
             notes.insert(0, f"= {', '.join(names)}")
-        for inner in step.inner:
-            rows = str(inner).splitlines()
-            notes.extend(rows[:_LINES] + (["…"] if len(rows) > _LINES else []))
+        if step.inner:
+            notes[-1] += " a turn"
+        notes.extend(body_rows(step.op))
         box = self.picture.add(
             "view" if is_view else "op",
             f"{position}: {op_words(node)}",
@@ -125,6 +122,7 @@ class _ProgramBuilder(Builder):
 
     def add_results(self) -> None:
         roots = self.subject.roots
+        several = sum(root.target is None for root in roots) > 1 or (not roots and len(self.program.outputs) > 1)
         given = dict(zip(self.subject.leaves, self.program.inputs, strict=False))
         for i, (number, copied) in enumerate(zip(self.program.outputs, self.program.copied, strict=True)):
             source = self.result(number)
@@ -136,7 +134,6 @@ class _ProgramBuilder(Builder):
                 box = self.picture.add("update", update_text(roots[i]), notes=notes, subject=target)
             else:
                 label = roots[i].label if i < len(roots) else self.program.buffers[number].name
-                several = len(self.program.outputs) > 1 and not roots
                 box = self.picture.add("output", label or (f"output {i}" if several else "output"), notes=notes)
                 box.subject = self.program.buffers[number]
             self.picture.edges.append(Edge(source.id, box.id, self._text(number), memory=self.colors.get(number)))
