@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -350,15 +351,25 @@ def _check_used(closed: Closed, what: str, label: str) -> None:
     if what not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_unused_input must be 'raise', 'warn' or 'ignore', not {what!r}")
     used = set(ancestors(closed.roots, stop=closed.inputs))
-    for spec, leaf in zip(closed.specs, closed.inputs, strict=True):
-        if leaf in used or what == "ignore":
+    for variable, leaves, origin in _declared(closed):
+        if what == "ignore" or not used.isdisjoint(leaves):
             continue
         error = UnusedInputError(
-            f"{label} does not use its input {spec.variable}",
-            actual=f"{spec.variable}: {spec.variable.type}",
+            f"{label} does not use its input {variable}",
+            actual=f"{variable}: {variable.type}",
             hint="leave it out, or pass on_unused_input='ignore'",
         )
-        error.locate("", (), spec.variable.origin.trace())
+        error.locate("", (), origin.trace())
         if what == "raise":
             raise error
         warnings.warn(str(error), stacklevel=4)
+
+
+def _declared(closed: Closed) -> Iterable[tuple[Any, list[Variable], Any]]:
+    """Each input as it was declared, the leaves that stand for it, and where it was made."""
+    pairs = iter(zip(closed.specs, closed.inputs, strict=True))
+    wholes = [None] * len(closed.specs) if closed.composites is None else closed.composites.inputs
+    for whole in wholes:
+        group = list(itertools.islice(pairs, 1 if whole is None else len(whole.parts)))
+        first = group[0][0].variable
+        yield first if whole is None else whole, [leaf for _, leaf in group], first.origin
