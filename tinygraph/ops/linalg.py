@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygraph.errors import DtypeError, ShapeError
-from tinygraph.graph import Op
+from tinygraph.graph import Composite, Op, services
 from tinygraph.ops.axes import flat, located, one_axis
 from tinygraph.ops.convert import as_operands
 from tinygraph.ops.layout import DimShuffle, sum_to_like
@@ -210,6 +210,8 @@ def dot(a: Any, b: Any) -> Any:
     >>> T.dot(x, w).eval({x: [[1, 2], [3, 4]], w: [1, 10]})
     array([21., 43.])
     """
+    if isinstance(a, Composite) or isinstance(b, Composite):
+        return services.call("sparse_dot", a, b)
     (a, b), _ = as_operands([a, b])
     if a.ndim == 0 or b.ndim == 0:
         return mul(a, b)

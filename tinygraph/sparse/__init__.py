@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tinygraph.tensor as T
+from tinygraph.graph import services
 from tinygraph.sparse.calls import (
     add,
     clean,
@@ -238,3 +239,5 @@ _METHODS: dict[str, Callable[..., Any]] = {
 }
 for _name, _method in _METHODS.items():
     setattr(SparseVariable, _name, _method)
+
+services.provide("sparse_dot", structured_dot)

@@ -149,6 +149,11 @@ class SparseVariable(Composite):
         major = StoredRows()(self.indices, self.indptr)
         return (major, self.indices) if self.format == "csr" else (self.indices, major)
 
+    # NumPy's arrays leave operators to this class, and a loop over rows would never end.
+    __array_ufunc__ = None
+    __array_priority__ = 1000
+    __iter__ = None
+
     def transpose(self) -> SparseVariable:
         """The transpose, as ``x.T``."""
         return self.T
