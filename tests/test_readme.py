@@ -1,6 +1,7 @@
 """The README's programs run and print what it says."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,15 @@ def test_the_schedule_trains(tmp_path):
     setup = PYTHON[0].split("from sklearn")[0]
     done = run(f"{setup}\n{PYTHON[3]}\nprint(train(np.zeros((2, 64)), np.array([1, 2], 'int32')))", tmp_path)
     assert 2 < float(done.stdout) < 3, done.stderr
+
+
+def test_graphs_can_be_looked_at(tmp_path):
+    setup = PYTHON[0].split("from sklearn")[0]
+    call = "train(np.zeros((2, 64)), np.array([1, 2], 'int32'))"
+    code = PYTHON[4] if shutil.which("dot") else PYTHON[4].replace("tg.draw_html", "# tg.draw_html")
+    done = run(f"{setup}\n{call}\n{code}\nprint(tg.pprint(y))", tmp_path)
+    assert done.stdout.splitlines()[-1] == PYTHON[4].splitlines()[0].split("# ")[1], done.stderr
+    assert (tmp_path / "train.html").exists() or not shutil.which("dot")
 
 
 def test_every_named_file_exists():
