@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tinygraph.arguments import In, Out
@@ -13,9 +13,11 @@ from tinygraph.errors import DtypeError, InputError, MissingInputError, UnusedIn
 from tinygraph.graph import (
     Composite,
     Constant,
+    Flat,
     SharedVariable,
     Variable,
     ancestors,
+    flattened,
     graph_inputs,
     paired,
     parts_of,
@@ -61,8 +63,8 @@ class Composites:
 def _composites(inputs: Sequence[Any], outputs: Sequence[Any]) -> Composites | None:
     if not any(isinstance(v, Composite) for v in (*inputs, *outputs)):
         return None
-    taken, given = ([v if isinstance(v, Composite) else None for v in values] for values in (inputs, outputs))
-    return Composites(taken, given)
+    taken = [v if isinstance(v, Composite) else None for v in inputs]
+    return Composites(taken, [v.outline() if isinstance(v, Composite) else None for v in outputs])
 
 
 @dataclass
@@ -108,6 +110,12 @@ class Closed:
         """Everything that a call computes: outputs, then new values."""
         return [*self.outputs, *self.values]
 
+    def __reduce__(self) -> Any:
+        # The graph goes as a list: copies and pickles of deep graphs do not recurse.
+        roots = ("outputs", "values")
+        rest = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in roots}
+        return _restored, (flattened(self.roots, self.leaves), len(self.outputs), rest)
+
     def swapped(self, swap: Mapping[Any, Any], delete_updates: bool) -> Closed:
         """The same with shared variables replaced and, if asked, without updates; its defaults are its own."""
         roots = replace(self.roots, replaced(swap, strict=True))
@@ -128,6 +136,11 @@ class Closed:
         )
         closed.shared = _shared(closed)
         return closed
+
+
+def _restored(graph: Flat, n_outputs: int, rest: dict[str, Any]) -> Closed:
+    roots = graph.restored()
+    return Closed(outputs=roots[:n_outputs], values=roots[n_outputs:], **rest)
 
 
 def close(
@@ -347,10 +360,21 @@ def _shared(closed: Closed) -> list[Any]:
     return list(found)
 
 
+def _used(closed: Closed) -> set[Variable]:
+    """The variables that the results depend on; a derivative uses what its source depends on, too."""
+    used: set[Variable] = set()
+    pending: list[Any] = list(closed.roots)
+    while pending and not used.issuperset(closed.inputs):
+        new = [v for v in ancestors(pending, stop=closed.inputs) if v not in used]
+        used.update(new)
+        pending = [s for v in new for s in getattr(v.__dict__.get("tag"), "derived_from", ())]
+    return used
+
+
 def _check_used(closed: Closed, what: str, label: str) -> None:
     if what not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_unused_input must be 'raise', 'warn' or 'ignore', not {what!r}")
-    used = set(ancestors(closed.roots, stop=closed.inputs))
+    used = _used(closed)
     for variable, leaves, origin in _declared(closed):
         if what == "ignore" or not used.isdisjoint(leaves):
             continue

@@ -399,14 +399,14 @@ class Function:
         return next(reversed(self._specialisations.values())).program
 
     @property
-    def graph(self) -> Closed:
-        """The graph that it was made of, as it was written."""
-        return self._closed
-    @property
     def maker(self) -> Maker:
         """What it was made of, for programs that inspect it as Theano's do."""
         return Maker(FunctionGraph(self._closed.leaves, self._roots), self.mode, self._closed.specs)
 
+    @property
+    def graph(self) -> Closed:
+        """The graph that it was made of, as it was written."""
+        return self._closed
 
     @property
     def roots(self) -> list[Any]:
@@ -447,6 +447,12 @@ class Function:
         with no_test_values():
             closed = self._closed.swapped(swap or {}, delete_updates)
             return _made(closed, self.mode, name or self.name, self._allow_downcast, self.backend, profile)
+
+    def __reduce__(self) -> Any:
+        # What was compiled is made again; shared variables are copied with what else is copied or pickled.
+        profile = self.profile is not None
+        made = (self._closed, self.mode, self.name, self._allow_downcast, self.backend, profile)
+        return _made, made, {"trust_input": self.trust_input}
 
     def __getitem__(self, key: Any) -> Any:
         """The value that an input declared with ``In(…, value=…)`` has now; by variable or name."""

@@ -4,6 +4,7 @@ from tinygraph.graph import services
 from tinygraph.graph.body import Body, Guard, guards, infer_graph
 from tinygraph.graph.bulk import many_nodes
 from tinygraph.graph.composite import Composite, paired, parts_of
+from tinygraph.graph.flat import Flat, flattened
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, name_scope, origin_scope
 from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
@@ -16,6 +17,7 @@ __all__ = [
     "Body",
     "Composite",
     "Constant",
+    "Flat",
     "Guard",
     "Op",
     "Origin",
@@ -26,6 +28,7 @@ __all__ = [
     "as_variable",
     "copy_test_value",
     "describe",
+    "flattened",
     "get_test_value",
     "graph_inputs",
     "guards",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tinygraph.errors import TinygraphError
+from tinygraph.graph.flat import Flat, flattened
 from tinygraph.graph.node import Apply, Constant, Variable, describe, infer
 from tinygraph.graph.walk import toposort
 from tinygraph.types import Abstract
@@ -188,4 +189,8 @@ class Body:
         return f"<body: {len(self.inputs)} inputs, {len(self.order)} operations, {len(self.outputs)} outputs>"
 
     def __reduce__(self) -> Any:
-        return Body, (self.inputs, self.outputs)
+        return _body, (flattened(self.outputs, self.inputs), len(self.inputs))
+
+
+def _body(graph: Flat, n_inputs: int) -> Body:
+    return Body(graph.leaves[:n_inputs], graph.restored())
