@@ -286,3 +286,21 @@ def test_subgraph_grad_in_two_pieces():
     assert len(start) == len(own) == 2
     with pytest.raises(GradientError):
         tg.gradient.subgraph_grad([w1], [x])
+
+
+def test_a_derivative_uses_what_its_source_depends_on():
+    x, v = T.dscalars("x", "v")
+    y = T.dvector("y")
+    assert tg.function([x], tg.grad(3 * x, x))(1.0) == 3.0
+    assert tg.function([x], tg.grad(tg.grad(3 * x**2, x), x) + 0)(1.0) == 6.0
+    assert tg.function([x, v], tg.Rop(3 * x, x, v))(1.0, 2.0) == 6.0
+    np.testing.assert_array_equal(tg.function([y], T.jacobian(2 * y, y))([1.0, 1.0]), 2 * np.eye(2))
+    assert tg.function([v], tg.grad(3 * x, v, disconnected_inputs="ignore"))(1.0) == 0.0
+    assert not tg.function([v], T.jacobian(y, v, disconnected_inputs="ignore").sum(), givens={y: [1.0]})(1.0)
+    with pytest.raises(tg.errors.UnusedInputError):
+        tg.function([x, v], tg.grad(3 * x, x))
+
+
+def test_rop_of_a_gradient_that_is_constant():
+    x, v = T.dvectors("x", "v")
+    np.testing.assert_array_equal(tg.Rop(tg.grad((2 * x).sum(), x), x, v).eval({x: [1.0, 2.0]}), [0.0, 0.0])

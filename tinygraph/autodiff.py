@@ -34,7 +34,7 @@ from tinygraph.ops.layout import broadcast_like, sum_to_like, zeros_of
 from tinygraph.ops.scalar import add, and_, or_, switch
 from tinygraph.types import is_float, shape_text
 
-__all__ = ["DisconnectedType", "Lop", "NullGradient", "grad"]
+__all__ = ["DisconnectedType", "Lop", "NullGradient", "derived", "grad"]
 
 
 class DisconnectedType:
@@ -55,10 +55,16 @@ class DisconnectedType:
 
 
 class NullGradient:
-    """Returned for an undefined gradient by ``grad(…, null_gradients="return")``; ``why`` is the error."""
+    """Returned for an undefined gradient by ``grad(…, null_gradients="return")``; ``why`` is the error.
 
-    def __init__(self, why: NullTypeGradError) -> None:
-        self.why = why
+    As for ``DisconnectedType``, one object is both the variable and the type that Theano makes of a text.
+    """
+
+    def __init__(self, why: NullTypeGradError | str = "the gradient is undefined") -> None:
+        self.why = why if isinstance(why, NullTypeGradError) else NullTypeGradError(why)
+
+    def __call__(self, name: str | None = None) -> NullGradient:
+        return self
 
     @property
     def type(self) -> NullGradient:
@@ -199,7 +205,7 @@ def grad(
             value, _ = _out_of(cotangent.total(target), 0, target)
             if add_names and isinstance(cost, Variable) and cost.name and target.name and value.owner is not None:
                 value.name = value.name or f"d{cost.name}/d{target.name}"
-            results.append(value)
+            results.append(value if cost is None else derived(value, cost))
     pairs = zip(asked, results, strict=True)
     results = [a.with_first(r) if isinstance(a, Composite) and isinstance(r, Variable) else r for a, r in pairs]
     if isinstance(wrt, tuple):
@@ -234,6 +240,15 @@ def Lop(
         disconnected_inputs=disconnected_inputs,
         known_grads=dict(zip(outputs, points, strict=True)),
     )
+
+
+def derived(value: Any, *sources: Any) -> Any:
+    """A derivative that remembers what it comes from.
+
+    As in Theano a function that computes it uses what its sources depend on, even where it has become a constant.
+    """
+    value.tag.derived_from = sources
+    return value
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -465,7 +480,7 @@ def _disconnected(cost: Any, target: Any, order: Sequence[Apply], cuts: set[Appl
         warnings.warn(str(error), stacklevel=3)
     if how == "None":
         return None
-    return DisconnectedType() if how == "Disconnected" else zeros_of(target)
+    return DisconnectedType() if how == "Disconnected" else derived(zeros_of(target), target)
 
 
 def _disconnected_error(

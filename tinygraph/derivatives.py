@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tinygraph.autodiff import DisconnectedType, Lop, NullGradient, grad
+from tinygraph.autodiff import DisconnectedType, Lop, NullGradient, derived, grad
 from tinygraph.batching import batched
 from tinygraph.errors import DisconnectedInputError, DtypeError, GradientError, NullTypeGradError
-from tinygraph.graph import Apply, Origin, Variable, describe, many_nodes, origin_scope, toposort
+from tinygraph.graph import Apply, Origin, Variable, ancestors, describe, many_nodes, origin_scope, toposort
 from tinygraph.graph.provenance import capture
 from tinygraph.ops.convert import as_tensor, cast
 from tinygraph.ops.elementwise import Elementwise
@@ -85,7 +85,10 @@ def Rop(
     results = []
     for output in outputs:
         if output in moved:
-            results.append(moved[output])
+            results.append(derived(moved[output], output))
+            continue
+        if _is_constant_derivative(output, tangents):
+            results.append(zeros_of(output))
             continue
         if disconnected_outputs != "ignore":
             error = DisconnectedInputError(
@@ -100,6 +103,12 @@ def Rop(
         standing = {"zero": zeros_of, "None": lambda _: None, "Disconnected": lambda _: DisconnectedType()}
         results.append(standing[return_disconnected](output))
     return _as(f, results)
+
+
+def _is_constant_derivative(output: Any, targets: Iterable[Any]) -> bool:
+    """True for the derivative of something linear in the targets: it does not move, and that is no fault."""
+    sources = getattr(output.__dict__.get("tag"), "derived_from", ())
+    return not set(ancestors(sources)).isdisjoint(targets)
 
 
 def _as(model: Any, results: Sequence[Any]) -> Any:
@@ -263,7 +272,7 @@ def jacobian(
         if expression.ndim > 1:
             shape = Shape()(expression)
             results = [Reshape()(r, Join(0)(shape, Shape()(t))) for r, t in zip(results, targets, strict=True)]
-    return _as(wrt, results)
+    return _as(wrt, [derived(r, expression, t) for r, t in zip(results, targets, strict=True)])
 
 
 def _units(x: Any) -> Any:
@@ -307,7 +316,7 @@ def hessian(
     gradients = grad(cost, targets, consider_constant, disconnected_inputs)
     # A gradient may be constant; that is no error.
     results = [jacobian(g, t, consider_constant, "ignore") for g, t in zip(gradients, targets, strict=True)]
-    return _as(wrt, results)
+    return _as(wrt, [derived(r, cost, t) for r, t in zip(results, targets, strict=True)])
 
 
 def hessian_vector_product(
@@ -344,7 +353,8 @@ def hessian_vector_product(
     directions = _directions(targets, vectors)
     gradients = grad(cost, targets, consider_constant, disconnected_inputs)
     points = [directions[t] for t in targets]
-    return _as(wrt, Lop(gradients, targets, points, consider_constant, disconnected_inputs="ignore"))
+    products = Lop(gradients, targets, points, consider_constant, disconnected_inputs="ignore")
+    return _as(wrt, [derived(p, cost, t) for p, t in zip(products, targets, strict=True)])
 
 
 def subgraph_grad(

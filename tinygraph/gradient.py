@@ -15,6 +15,11 @@ from tinygraph.derivatives import (
 )
 from tinygraph.errors import DisconnectedInputError, NullTypeGradError
 from tinygraph.ops.gradient import (
+    DisconnectedGrad,
+    GradClip,
+    GradScale,
+    UndefinedGrad,
+    ZeroGrad,
     consider_constant,
     disconnected_grad,
     grad_clip,
@@ -24,14 +29,20 @@ from tinygraph.ops.gradient import (
 )
 
 __all__ = [
+    "DisconnectedGrad",
     "DisconnectedInputError",
     "DisconnectedType",
+    "GradClip",
+    "GradScale",
     "Lop",
     "NullGradient",
     "NullTypeGradError",
     "Rop",
+    "UndefinedGrad",
+    "ZeroGrad",
     "consider_constant",
     "disconnected_grad",
+    "disconnected_type",
     "grad",
     "grad_clip",
     "grad_not_implemented",
@@ -45,6 +56,9 @@ __all__ = [
     "verify_grad",  # noqa: F822 (made by __getattr__)
     "zero_grad",
 ]
+
+#: The type, and the only variable, of what is disconnected.
+disconnected_type = DisconnectedType()
 
 
 def __getattr__(name: str) -> Any:
