@@ -123,11 +123,17 @@ class Constant(Variable):
         Its type; the data are converted to its dtype.
     data
         The value; it is copied and cannot be written to.
+
+    Attributes
+    ----------
+    counts_as
+        The dtype for which it counts beside other tensors, where that is not its own.
     """
 
     __slots__ = ("data",)
 
     kind = "constant"
+    counts_as: str | None = None
 
     def __init__(self, type: TensorType | None, data: Any, name: str | None = None) -> None:
         array = np.array(arrays.to_numpy(data), dtype=None if type is None else type.dtype)
@@ -188,11 +194,13 @@ class Apply:
         except TinygraphError as err:
             describe(err, self)
             raise
+        self.outputs: tuple[Any, ...]
         if outputs is None:
-            outputs = [a.type.variable_class(a, self, i) for i, a in enumerate(abstracts)]
-        self.outputs: tuple[Any, ...] = tuple(outputs)
-        for i, output in enumerate(self.outputs):
-            output.owner, output.index = self, i
+            self.outputs = tuple(a.type.variable_class(a, self, i) for i, a in enumerate(abstracts))
+        else:
+            self.outputs = tuple(outputs)
+            for i, output in enumerate(outputs):
+                output.owner, output.index = self, i
         model = op.shape_like(self.inputs)
         if model is not None:
             self.outputs[0].like = model.like
