@@ -35,6 +35,10 @@ class Composite:
         """The value that a user gets, from one array for each part."""
         raise NotImplementedError
 
+    def outline(self) -> Any:
+        """The same with parts of its own that depend on nothing: enough to put results together."""
+        raise NotImplementedError
+
     def with_first(self, first: Variable) -> Any:
         """The same with another first part, such as its gradient."""
         raise NotImplementedError

@@ -127,7 +127,8 @@ class MergeEntries(Op):
         return places, places, TensorType("int32", (None if self.sums else n,)), TensorType("int32", (pointers,))
 
     def compute(self, xp: Any, rows: Any, columns: Any, n_rows: Any) -> Any:
-        order = xp.lexsort(xp.stack([columns, rows]))
+        order = xp.stable_order(columns)
+        order = order[xp.stable_order(rows[order])]
         rows, columns = rows[order], columns[order]
         first = xp.ones(rows.shape, bool)
         if self.sums:

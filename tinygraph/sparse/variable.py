@@ -239,6 +239,10 @@ class SparseVariable(Composite):
         layout = getattr(xp.sparse, f"{self.format}_matrix")
         return layout((data, indices, indptr), shape=shape if self.format == "csr" else shape[::-1])
 
+    def outline(self) -> SparseVariable:
+        """A matrix of this type that depends on nothing."""
+        return self.type(self.name)
+
     def with_first(self, first: Any) -> SparseVariable:
         """The pattern with other values, such as their gradient."""
         return self.with_data(first)
