@@ -157,6 +157,8 @@ def test_products_and_many_wrong_numbers():
     assert why.op == "log"
     assert a[why.index] == 0
     assert why.value == -inf
+    why = tg.why_nan(tg.function([x, y], T.log(x).dot(y * 2)), a, np.ones((50, 40)))
+    assert (why.op, why.index) == ("log", (10, 7))  # in the row that the first wrong product is of
 
 
 def test_a_branch_that_is_not_taken():
@@ -194,6 +196,7 @@ def guarded(expression, *values, mode="NanGuardMode"):
         (lambda x: x * x, [1.0, 1e6], "mul"),
         (lambda x: T.argmax(T.log(x)), [-1.0, 1.0], "log"),  # no output holds the NaN, but depends on it
         (lambda x: T.log(x).sum() + T.exp(T.log(x)).sum(), [0.0], "log"),
+        (lambda x: T.log(T.tanh(T.log(x))) * 0, [-1.0], "log"),  # NaN either way, with the first one or without
     ],
 )
 def test_guard_names_the_instruction(expression, value, op):

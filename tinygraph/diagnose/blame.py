@@ -10,8 +10,10 @@ import numpy as np
 
 from tinygraph import arrays
 from tinygraph.diagnose.recording import Recording, narrowed, turns
+from tinygraph.ops.elementwise import Elementwise
+from tinygraph.ops.linalg import MatMul
 
-__all__ = ["FILLS", "Blame", "Spot", "Wrong", "blame", "first_wrong", "is_wrong", "made_wrong"]
+__all__ = ["FILLS", "Blame", "Spot", "Wrong", "blame", "first_wrong", "followed", "is_wrong", "made_wrong"]
 
 #: An array to an array of bools that are true where a number is wrong.
 Wrong = Callable[[Any], Any]
@@ -105,19 +107,19 @@ def blame(result: Spot) -> Blame:
     """Follow a NaN or an infinity back to where the first one was made."""
     run = result.run
     if not np.isnan(result.value):
-        return Blame(_followed(result, is_wrong(run.xp)), None, result)
-    spot = _followed(result, is_wrong(run.xp, inf=False))
+        return Blame(followed(result, is_wrong(run.xp)), None, result)
+    spot = followed(result, is_wrong(run.xp, inf=False))
     infinite = None if spot.position is None else _explaining(spot, is_wrong(spot.run.xp))
     if infinite is None:
         return Blame(spot, None, result)
-    origin = _followed(infinite, is_wrong(spot.run.xp))
+    origin = followed(infinite, is_wrong(spot.run.xp))
     if origin.position is None and origin.turns:  # it came into this turn of a loop; an earlier one may have made it
-        origin = _followed(result, is_wrong(run.xp))
+        origin = followed(result, is_wrong(run.xp))
     # Infinities that were given are meant to be there; what is wrong is what was made of them.
     return Blame(spot, None, result) if origin.position is None else Blame(origin, spot, result)
 
 
-def _followed(spot: Spot, wrong: Wrong) -> Spot:
+def followed(spot: Spot, wrong: Wrong) -> Spot:
     """The earliest wrong number that explains this one."""
     while spot.position is not None:
         cause = _explaining(spot, wrong)
@@ -137,20 +139,50 @@ def _explaining(spot: Spot, wrong: Wrong) -> Spot | None:
     if step.op.effects:  # not done again, only to see; it hands on its input
         same = inputs[0] is not None and inputs[0].shape == run.values[spot.buffer].shape
         return Spot(run, step.inputs[0], spot.index, spot.turns) if same else None
-    suspects = _Suspects(run, inputs, wrong)
+    parts, inner = _needed(step.op, inputs, spot.index)
+    given = [x if x is None or part is None else x[part] for x, part in zip(inputs, parts, strict=True)]
+    suspects = _Suspects(run, given, wrong)
     if not len(suspects):
         return None
+    before = run.values[spot.buffer].shape
 
-    def still_wrong(given: Sequence[Any]) -> bool:
-        outputs = run.again(position, given)
-        shape = run.values[spot.buffer].shape
-        return outputs is None or outputs[which].shape != shape or bool(wrong(outputs[which])[spot.index])
+    def still_wrong(values: Sequence[Any]) -> bool:
+        outputs = run.again(position, values)
+        if outputs is None or (inner is None and outputs[which].shape != before):
+            return True
+        return bool(wrong(outputs[which])[spot.index if inner is None else inner])
 
     fill = next((fill for fill in FILLS if not still_wrong(suspects.replaced(fill))), None)
     if fill is None:
         return None
     i, index = suspects.place(narrowed(len(suspects), lambda chosen: still_wrong(suspects.replaced(fill, chosen))))
+    part = parts[i]
+    if part is not None:
+        index = tuple(at + cut.start for at, cut in zip(index, part, strict=True))
     return Spot(run, step.inputs[i], index, spot.turns)
+
+
+#: Which part of an array is looked at, along each axis.
+_Part = tuple[slice, ...]
+
+
+def _needed(op: Any, inputs: Sequence[Any], index: Index) -> tuple[Sequence[_Part | None], Index | None]:
+    """The parts of the inputs that one element of the result is computed from, and its index in what they give.
+
+    None stands for whole inputs, where it is not plain which parts these are.
+    """
+    shapes: list[Any] = [None if x is None else x.shape for x in inputs]
+    if isinstance(op, Elementwise) and None not in shapes:
+        parts = []
+        for shape in shapes:
+            own = index[len(index) - len(shape) :] if shape else ()
+            starts = [0 if n == 1 else at for n, at in zip(shape, own, strict=True)]
+            parts.append(tuple(slice(at, at + 1) for at in starts))
+        return parts, (0,) * len(index)
+    if isinstance(op, MatMul) and all(len(shape) == 2 for shape in shapes):
+        row, column = slice(index[0], index[0] + 1), slice(index[1], index[1] + 1)
+        return [(row, slice(0, shapes[0][1])), (slice(0, shapes[1][0]), column)], (0, 0)
+    return [None] * len(inputs), None
 
 
 class _Suspects:
@@ -200,7 +232,7 @@ def _inside(spot: Spot, wrong: Wrong) -> Spot:
             index = first_wrong(run.values[number], wrong)
             if index is not None:
                 inner = Spot(run, number, index, (*spot.turns, (step.op.name, turn)))
-                found = _followed(inner, wrong)
+                found = followed(inner, wrong)
                 if found.position is not None:
                     return found
     return spot

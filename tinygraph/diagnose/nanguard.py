@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from tinygraph import arrays
 from tinygraph.backends import Observer
 from tinygraph.closed import Closed
-from tinygraph.diagnose.blame import FILLS, Spot, Wrong, first_wrong, is_wrong, made_wrong
+from tinygraph.diagnose.blame import FILLS, Spot, Wrong, first_wrong, followed, is_wrong, made_wrong
 from tinygraph.diagnose.recording import Recording, narrowed, record
 from tinygraph.diagnose.report import operands_at
 from tinygraph.errors import TinygraphError
@@ -74,7 +75,7 @@ class NanGuardMode:
         """What a call runs in place of the executable."""
 
         def run(values: Sequence[Any]) -> list[Any]:
-            watch = _Watch(self._wrong(executable.backend))
+            watch = _Watch(self.big if self.big_is_error else sys.float_info.max)
             results = executable.observed(values, watch)
             if watch.seen:
                 self._check(record(executable.program, values, executable.backend))
@@ -89,6 +90,10 @@ class NanGuardMode:
 
     def _check(self, run: Recording) -> None:
         wrong = self._wrong(run.backend)
+        for number in run.program.outputs:
+            index = first_wrong(run.values[number], wrong)
+            if index is not None:
+                raise self._error(followed(Spot(run, number, index), wrong))
         for number in run.program.inputs:
             if first_wrong(run.values[number], wrong) is not None:
                 mask = arrays.to_numpy(wrong(run.values[number])).reshape(-1)
@@ -143,10 +148,10 @@ def _same(x: Any, y: Any) -> bool:
 
 
 class _Watch(Observer):
-    """Looks for a wrong number anywhere, as cheaply as it can."""
+    """Notes whether there was a number anywhere that may be wrong, as cheaply as it can."""
 
-    def __init__(self, wrong: Wrong) -> None:
-        self._wrong = wrong
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
         self.seen = False
 
     def start(self, program: Program, values: Sequence[Any]) -> None:
@@ -158,5 +163,6 @@ class _Watch(Observer):
         self._look(outputs)
 
     def _look(self, values: Sequence[Any]) -> None:
-        if not self.seen:
-            self.seen = any(x.dtype.kind == "f" and bool(self._wrong(x).any()) for x in values)
+        for x in values if not self.seen else ():
+            if x.dtype.kind == "f" and x.size and not (x.max() <= self._limit and x.min() >= -self._limit):
+                self.seen = True  # NaN is neither above nor below anything

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TextIO
 
 from tinygraph.backends import Observer, Observers
+from tinygraph.errors import SourceLine
 from tinygraph.graph import Apply, Origin, services
 from tinygraph.program import Program, cost
 
@@ -49,14 +51,14 @@ class InstructionProfile:
     @property
     def place(self) -> str:
         """The user's line; for a gradient the line that it is the gradient of."""
-        lines = _told(self.node.origin).trace()
-        return f"{os.path.basename(lines[0].filename)}:{lines[0].line}" if lines else "unknown"
+        line = _line(_told(self.node.origin))
+        return f"{os.path.basename(line.filename)}:{line.line}" if line is not None else "unknown"
 
     @property
     def line(self) -> str:
         """The place and the text of the line."""
-        lines = _told(self.node.origin).trace()
-        return f"{self.place}  {lines[0].text()}".rstrip() if lines else self.place
+        line = _line(_told(self.node.origin))
+        return f"{self.place}  {line.text()}".rstrip() if line is not None else self.place
 
     @property
     def is_gradient(self) -> bool:
@@ -69,6 +71,23 @@ class InstructionProfile:
 
 def _told(origin: Origin) -> Origin:
     return origin.forward or origin
+
+
+def _line(origin: Origin) -> SourceLine | None:
+    return _line_of(origin.frames[0]) if origin.frames else None
+
+
+@lru_cache(maxsize=4096)
+def _line_of(frame: Any) -> SourceLine:
+    return Origin((frame,)).trace()[0]
+
+
+#: What time is summed by.
+_KEYS: dict[str, Callable[[InstructionProfile], str]] = {
+    "line": lambda row: row.line,
+    "op": lambda row: row.node.op.name,
+    "scope": lambda row: row.scope or "(none)",
+}
 
 
 class _Text(str):
@@ -178,19 +197,19 @@ class ProfileStats(Observer):
 
     def grouped(self, by: str) -> list[tuple[str, float, float, int]]:
         """Seconds by ``"line"``, ``"op"`` or ``"scope"``: name, seconds in all, those of gradients, and calls."""
-        keys: dict[str, Callable[[InstructionProfile], str]] = {
-            "line": lambda row: row.line,
-            "op": lambda row: row.node.op.name,
-            "scope": lambda row: row.scope or "(none)",
-        }
-        if by not in keys:
-            raise ValueError(f"by must be one of {', '.join(map(repr, keys))}, not {by!r}")
+        if by not in _KEYS:
+            raise ValueError(f"by must be one of {', '.join(map(repr, _KEYS))}, not {by!r}")
+        return self._sums(self.instructions(), _KEYS[by])
+
+    def _sums(
+        self, rows: Sequence[InstructionProfile], key: Callable[[InstructionProfile], str]
+    ) -> list[tuple[str, float, float, int]]:
         sums: dict[str, tuple[float, float, int]] = {}
-        for row in self.instructions():
-            total, gradient, calls = sums.get(keys[by](row), (0.0, 0.0, 0))
+        for row in rows:
+            total, gradient, calls = sums.get(key(row), (0.0, 0.0, 0))
             total, calls = total + row.seconds, calls + row.calls
-            sums[keys[by](row)] = (total, gradient + (row.seconds if row.is_gradient else 0.0), calls)
-        return sorted(((key, *values) for key, values in sums.items()), key=lambda row: -row[1])
+            sums[key(row)] = (total, gradient + (row.seconds if row.is_gradient else 0.0), calls)
+        return sorted(((name, *values) for name, values in sums.items()), key=lambda row: -row[1])
 
     def summary(self, rows: int = _SHOWN) -> str:
         """Tables of where the time went, with at most ``rows`` rows each."""
@@ -218,7 +237,7 @@ class ProfileStats(Observer):
             )
         titles = {"line": "by source line", "op": "by operation", "scope": "by scope"}
         for by, title in titles.items():
-            groups = self.grouped(by)
+            groups = self._sums(found, _KEYS[by])
             if by == "scope" and len(groups) == 1:
                 continue
             text += ["", title, f"  {'share':>6} {'forward':>10} {'gradient':>10} {'calls':>7}"]
