@@ -56,3 +56,20 @@ def test_arrays_on_a_gpu_in_theanos_way_are_not_active():
     assert "cuDNN" in dnn.dnn_present.msg
     with pytest.raises(ImportError):
         from tinygraph.sandbox import cuda  # noqa: F401
+
+
+def test_an_integer_constant_does_not_widen_what_stands_beside_it():
+    x = T.fvector("x")
+    one = T.constant(1)
+    assert one.dtype == "int64"
+    assert (one - x).dtype == (x / T.as_tensor_variable(3)).dtype == "float32"
+    assert (one + T.bvector()).dtype == "int8"
+    assert (T.constant(300) + T.bvector()).dtype == "int16"
+    assert (one + T.lvector()).dtype == "int64"
+    assert (T.constant(1, dtype="int64") - x).dtype == "float64"
+    assert (T.constant(np.int64(1)) - x).dtype == "float64"
+    assert int((T.constant(100) * T.constant(100)).eval()) == 10_000
+    t = tg.shared(np.float32(0)) + 1
+    rate = 0.1 * T.sqrt(one - 0.9**t) / (one - 0.5**t)
+    assert rate.dtype == "float32"
+    np.testing.assert_allclose(rate.eval(), 0.1 * np.sqrt(0.1) / 0.5, rtol=1e-6)

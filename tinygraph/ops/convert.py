@@ -99,10 +99,14 @@ def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: An
     ndim
         Number of dimensions wanted; leading ones of extent 1 are added.
     dtype
-        dtype wanted; by default that of ``x``.
+        dtype wanted; by default that of ``x``. Made of a Python integer without one, a constant is int64, but beside
+        other tensors it counts as the smallest integers that hold it, as in Theano.
 
     >>> constant([1, 2, 3]).type
     TensorType('int64', (3,))
+    >>> import tinygraph.tensor as T
+    >>> (constant(1) - T.fvector("x")).dtype
+    'float32'
     """
     if isinstance(x, Variable) and not isinstance(x, Constant):
         raise DtypeError("a constant needs a value", expected="a number or an array", actual=f"the variable {x}")
@@ -111,7 +115,13 @@ def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: An
         out = as_variable(np.reshape(out.data, _padded(out.data.shape, ndim)))
     if name is not None:
         out = TensorType.constant_class(None, out.data, name=name)
+    if type(x) is int and dtype is None:
+        out.counts_as = next((narrow for narrow in _INTEGERS if _fits(x, narrow)), None)
     return out
+
+
+#: Integer dtypes, the smallest first.
+_INTEGERS = ("int8", "int16", "int32", "int64")
 
 
 def _typed_constant(x: Any, dtype: str) -> Any:
@@ -214,7 +224,9 @@ def as_operands(operands: Sequence[Any], as_float: bool = False) -> tuple[list[A
         If a Python integer does not fit the common dtype.
     """
     variables = [x if is_weak(x) else as_tensor(x) for x in operands]
-    strong = [v.dtype for v in variables if isinstance(v, Variable)]
+    tensors = [v for v in variables if isinstance(v, Variable)]
+    narrow = [getattr(v, "counts_as", None) for v in tensors]
+    strong = [v.dtype if n is None or all(narrow) else n for v, n in zip(tensors, narrow, strict=True)]
     weak = [x for x in variables if not isinstance(x, Variable)]
     dtype = promote(*strong) if strong else "bool"
     for x in weak:
@@ -243,9 +255,14 @@ def _scalar(x: Any, dtype: str) -> Any:
     return known
 
 
-def _check_range(x: Any, dtype: str) -> None:
+def _fits(x: Any, dtype: str) -> bool:
     info = np.iinfo(dtype)
-    if not info.min <= x <= info.max:
+    return bool(info.min <= x <= info.max)
+
+
+def _check_range(x: Any, dtype: str) -> None:
+    if not _fits(x, dtype):
+        info = np.iinfo(dtype)
         raise DtypeError(
             f"the integer {x} does not fit {dtype}",
             expected=f"{info.min} to {info.max}",
