@@ -92,3 +92,28 @@ def test_several_outputs_and_names_survive():
     g = pickled(f)
     assert [float(v) for v in g([1, 5, 2])] == [1.0, 5.0]
     assert [v.name for v in g.closed.outputs] == [None, "largest"]
+
+
+def test_inputs_are_declared_by_tuples():
+    x, w = T.dscalars("x", "w")
+    step = tg.function([("first", x), ((w, w + x), 10.0)], w * 2)
+    assert [float(step(1)), float(step(first=2)), float(step["w"])] == [20.0, 22.0, 13.0]
+    step.value[w] = 99.0
+    assert (float(step.container[w].value), float(step.container["w"].value)) == (99.0, 99.0)
+    assert float(step(0, w=1)) == 2.0
+    named = tg.function([x, ("second", w, 5.0)], x + w)
+    assert [float(named(1)), float(named(1, second=2))] == [6.0, 3.0]
+    assert float(tg.function([[x, 3.0]], x)()) == 3.0
+
+
+@pytest.mark.parametrize("wrong", [(), ("x",), (T.dscalar("x"), 1.0, 2.0), (1.0, 2.0)])
+def test_other_tuples_are_errors(wrong):
+    with pytest.raises(tg.errors.InputError):
+        tg.function([wrong], 1)
+
+
+def test_settings_of_debug_mode_for_c_code_are_accepted():
+    x = T.dscalar("x")
+    assert float(tg.function([x], 10 * x, mode=tg.diagnose.DebugMode(check_c_code=False))(5)) == 50.0
+    with pytest.raises(TypeError, match="no setting check_d_code"):
+        tg.diagnose.DebugMode(check_d_code=False)

@@ -11,7 +11,7 @@ from tinygraph.errors import InputError, TinygraphError
 from tinygraph.graph import Constant, SharedVariable, Variable
 from tinygraph.types import TensorType, is_float, promote, shape_text
 
-__all__ = ["Argument", "In", "Out", "Param"]
+__all__ = ["Argument", "In", "Out", "Param", "declared"]
 
 _NAMES = {0: "scalar", 1: "vector", 2: "matrix"}
 
@@ -96,6 +96,32 @@ class Param(In):
         borrow: bool | None = None,
     ) -> None:
         super().__init__(variable, name=name, value=default, strict=strict, allow_downcast=allow_downcast)
+
+
+def declared(given: Any) -> Any:
+    """The declaration that an input of ``function`` stands for.
+
+    Parameters
+    ----------
+    given
+        An ``In``, a variable, or one of Theano's tuples: ``(x, value)`` and ``((x, update), value)``, either with a
+        name before the rest, and ``(name, x)``.
+    """
+    if not isinstance(given, (tuple, list)):
+        return given
+    parts = list(given)
+    name = parts.pop(0) if parts and isinstance(parts[0], str) else None
+    update = None
+    if parts and isinstance(parts[0], (tuple, list)) and len(parts[0]) == 2:
+        parts[0], update = parts[0]
+    if len(parts) not in (1, 2):
+        raise InputError(
+            "this tuple does not declare an input",
+            expected="(x, value), ((x, update), value), or one of these with a name before it",
+            actual=f"{given!r}",
+            hint="write In(x, name=…, value=…, update=…)",
+        )
+    return In(parts[0], name=name, value=parts[1] if len(parts) == 2 else None, update=update)
 
 
 class Out:

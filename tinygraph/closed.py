@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tinygraph.arguments import In, Out
+from tinygraph.arguments import In, Out, declared
 from tinygraph.errors import DtypeError, InputError, MissingInputError, UnusedInputError, UpdateError
 from tinygraph.graph import (
     Composite,
@@ -156,13 +156,13 @@ def close(
     backend: str,
 ) -> Closed:
     """Check what ``function`` was given and bring it into one form; see there for the arguments."""
-    declared = _listed(inputs)
-    specs = [x if isinstance(x, In) else In(x) for x in parts_of(declared)]
+    listed = _listed(inputs)
+    specs = [x if isinstance(x, In) else In(x) for x in parts_of(listed)]
     variables = [spec.variable for spec in specs]
     given = replaced(_pairs(givens, "givens"), rebuild_strict)
     _check_distinct(variables, given, label)
     names, roots = _named(outputs)
-    composites = _composites(declared, roots)
+    composites = _composites(listed, roots)
     roots = parts_of(roots)
     defaults = [None if s.value is None else _default(s, backend) for s in specs]
     new: dict[Any, Any] = {}
@@ -197,7 +197,7 @@ def close(
 
 def _listed(inputs: Any) -> list[Any]:
     if isinstance(inputs, (list, tuple)):
-        return list(inputs)
+        return [declared(x) for x in inputs]
     raise InputError("the inputs of a function are given as a list", expected="[x, y]", actual=type(inputs).__name__)
 
 

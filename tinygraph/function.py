@@ -461,6 +461,18 @@ class Function:
     def __setitem__(self, key: Any, value: Any) -> None:
         self._default(key).set_value(value)
 
+    @property
+    def value(self) -> Function:
+        """The function itself: ``f.value[x]`` is ``f[x]``."""
+        return self
+
+    @property
+    def container(self) -> dict[Any, Any]:
+        """The places of those values, each with an attribute ``value``; by variable, and by name where there is one."""
+        pairs = zip(self._closed.specs, self._closed.defaults, strict=True)
+        own = [(spec, default.container) for spec, default in pairs if default is not None]
+        return {spec.variable: place for spec, place in own} | {spec.name: place for spec, place in own if spec.name}
+
     def _default(self, key: Any) -> Any:
         for spec, default in zip(self._closed.specs, self._closed.defaults, strict=True):
             if default is not None and (spec.variable is key or (isinstance(key, str) and spec.name == key)):

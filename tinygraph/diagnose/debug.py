@@ -30,6 +30,17 @@ _RTOL = {"float16": 0.1, "float32": 1e-2, "float64": 1e-5}
 _ENTRIES = 12
 
 
+#: Settings of Theano's mode that concern its C code and its preallocated buffers.
+_OF_THEANO = {
+    "check_c_code",
+    "check_isfinite",
+    "check_preallocated_output",
+    "check_py_code",
+    "require_matching_strides",
+    "stability_patience",
+}
+
+
 class DebugModeError(TinygraphError, AssertionError):
     """Two ways to the same value that do not agree, or an operation that breaks a promise."""
 
@@ -51,6 +62,9 @@ class DebugMode:
         Relative tolerance; by default 1e-5 for float64 and 1e-2 for float32.
     gradients
         False leaves the derivatives out.
+    others
+        Theano's other settings, from ``stability_patience`` to ``require_matching_strides``, are accepted by name,
+        without effect here.
 
     >>> import tinygraph as tg, tinygraph.tensor as T
     >>> x = T.dvector("x")
@@ -59,8 +73,17 @@ class DebugMode:
     """
 
     def __init__(
-        self, optimizer: Any = "fast_run", linker: Any = None, *, rtol: float | None = None, gradients: bool = True
+        self,
+        optimizer: Any = "fast_run",
+        linker: Any = None,
+        *,
+        rtol: float | None = None,
+        gradients: bool = True,
+        **others: Any,
     ) -> None:
+        unknown = sorted(others.keys() - _OF_THEANO)
+        if unknown:
+            raise TypeError(f"DebugMode has no setting {', '.join(unknown)}")
         self.rtol = rtol
         self.gradients = gradients
 
