@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "tinygraph"
 #: The rooms, floor by floor; a module or package imports from its own floor and the ones below.
 FLOORS = (
     ("errors",),
-    ("config", "flags", "types", "arrays"),
+    ("config", "flags", "types", "arrays", "paths"),
     ("graph",),
     ("ops",),
     ("autodiff", "batching", "derivatives", "extension", "opfromgraph", "rewrite", "streams", "surgery"),
