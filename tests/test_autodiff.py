@@ -106,8 +106,8 @@ def test_consider_constant_stops_the_search():
 @pytest.mark.parametrize(
     ("through", "expected"),
     [
-        (lambda v: disconnected_grad(v), 3.0),
-        (lambda v: zero_grad(v), 3.0),
+        (disconnected_grad, 3.0),
+        (zero_grad, 3.0),
         (lambda v: grad_clip(v, -0.5, 0.5), 3.5),
         (lambda v: grad_scale(v, -2.0), 3.0 - 6.0),
     ],

@@ -42,7 +42,7 @@ EXACT = {
     "plus_nothing": [(lambda: x + -0.0, {"add"}, set())],
     "minus_nothing": [(lambda: x - 0, {"sub"}, set())],
     "small_powers": [(lambda: x**1, {"pow"}, set()), (lambda: x**2, {"pow"}, {"sqr"})],
-    "double_negation": [(lambda: -(-x), {"neg"}, set())],
+    "double_negation": [(lambda: T.neg(T.neg(x)), {"neg"}, set())],
     "sign_does_not_matter": [(lambda: abs(-x), {"neg"}, {"abs"}), (lambda: T.sqr(-x), {"neg"}, {"sqr"})],
     "add_negative": [(lambda: x + -y, {"neg", "add"}, {"sub"}), (lambda: -x + y, {"neg", "add"}, {"sub"})],
     "subtract_negative": [(lambda: x - -y, {"neg", "sub"}, {"add"})],

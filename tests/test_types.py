@@ -90,7 +90,7 @@ def test_settings():
     with pytest.raises(ConfigError, match=r"floatY'[\s\S]*did you mean floatX"):
         config.floatY = "float32"
     with pytest.raises(ConfigError, match="did you mean backend"):
-        config.backed  # noqa: B018
+        config.backed
     with pytest.raises(ConfigError, match=r"cannot be 'float128'"):
         config.floatX = "float128"
     with pytest.raises(ConfigError), config.change_flags(mode="FAST_COMPILE", floatX="nonsense"):

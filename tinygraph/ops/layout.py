@@ -145,9 +145,7 @@ class Reshape(Op):
         extents = list(shape.extents())
         free = [i for i, n in enumerate(extents) if n == -1]
         if len(free) > 1 or any(n is not None and n < -1 for n in extents):
-            raise ShapeError(
-                "a new shape has extents from 0, and at most one -1", actual=shape_text(extents)
-            )
+            raise ShapeError("a new shape has extents from 0, and at most one -1", actual=shape_text(extents))
         unknown = [i for i, n in enumerate(extents) if n is None]
         size = math.prod(x.shape) if x.type.known else None  # type: ignore[arg-type]
         known = math.prod(n for n in extents if n is not None and n != -1)
@@ -254,9 +252,7 @@ class SumTo(Op):
     def compute(self, xp: Any, g: Any, shape: Any) -> Any:
         extents = ints(shape)
         lead = g.ndim - len(extents)
-        axes = tuple(range(lead)) + tuple(
-            lead + i for i, n in enumerate(extents) if n == 1 and g.shape[lead + i] != 1
-        )
+        axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(extents) if n == 1 and g.shape[lead + i] != 1)
         if not axes:
             return g
         out = xp.any(g, axis=axes) if g.dtype == bool else xp.sum(g, axis=axes, dtype=g.dtype)
