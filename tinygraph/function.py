@@ -404,13 +404,8 @@ class Function:
         return Maker(FunctionGraph(self._closed.leaves, self._roots), self.mode, self._closed.specs)
 
     @property
-    def graph(self) -> Closed:
-        """The graph that it was made of, as it was written."""
-        return self._closed
-
-    @property
     def roots(self) -> list[Any]:
-        """What a call computes, outputs before new values, as expressions of the leaves of ``graph``, rewritten."""
+        """What a call computes, outputs before new values, as expressions of the leaves of ``closed``, rewritten."""
         return list(self._roots)
 
     def stats(self) -> list[Specialisation]:
