@@ -396,7 +396,10 @@ ONLY_IN_GRADIENTS = {
 
 #: Public functions that make no node of values: they differentiate, check, convert or answer in Python.
 NO_OPERATIONS = {
-    *("grad", "Lop", "gradient.grad", "gradient.Lop", "gradient.verify_grad"),
+    *("grad", "Lop", "Rop", "jacobian", "hessian", "gradient.verify_grad"),
+    *("gradient.grad", "gradient.Lop", "gradient.Rop", "gradient.jacobian", "gradient.hessian"),
+    *("gradient.hessian_vector_product", "gradient.subgraph_grad"),
+    *("gradient.grad_undefined", "gradient.grad_not_implemented"),
     *("as_tensor_variable", "as_tensor", "constant", "get_scalar_constant_value", "get_vector_length"),
     *("_shared", "extract_constant", "is_flat", "scalar_from_tensor", "tensor_from_scalar"),
 }

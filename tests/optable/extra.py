@@ -167,7 +167,7 @@ def _one_hot(y: Any, n: int) -> Any:
 COUNTING = [
     *(
         Case(
-            f"unique: {', '.join(flags) or 'values'}, axis {axis}",
+            f"unique: {', '.join(flags) or 'values'}, axis {axis}, {'ties' if draw is _ties else 'distinct'}",
             "unique",
             lambda x, flags=flags, axis=axis: T.unique(x, axis=axis, **flags),
             _unique(flags, axis),
