@@ -46,7 +46,7 @@ def batches(rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndar
 
 
 def first_result(began: float) -> None:
-    """Print how long graph, gradient, compilation and the first call took."""
+    """Print how long it took to find the gradient, to compile and to make the first call."""
     print(f"first result after {perf_counter() - began:.2f} s")
 
 
