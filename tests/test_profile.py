@@ -11,7 +11,7 @@ import tinygraph as tg
 import tinygraph.tensor as T
 from tinygraph.backends import Observer, Observers, ReferenceExecutable
 from tinygraph.errors import InputError, ShapeError
-from tinygraph.program import cost
+from tinygraph.program.cost import cost
 from tinygraph.viz.profile import ProfileStats
 
 

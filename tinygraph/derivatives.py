@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tinygraph.autodiff import DisconnectedType, Lop, NullGradient, derived, grad
-from tinygraph.batching import batched
 from tinygraph.errors import DisconnectedInputError, DtypeError, GradientError, NullTypeGradError
 from tinygraph.graph import Apply, Origin, Variable, ancestors, describe, many_nodes, origin_scope, toposort
 from tinygraph.graph.provenance import capture
@@ -267,6 +266,8 @@ def jacobian(
         return _as(wrt, found)
     point = disconnected_grad(zeros_of(expression))
     rows = Lop(expression, targets, point, consider_constant, disconnected_inputs)
+    from tinygraph.batching import batched  # its rules name many operations, and few programs need them
+
     with many_nodes():
         results = batched(rows, {point: _units(expression)})
         if expression.ndim > 1:

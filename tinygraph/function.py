@@ -29,7 +29,7 @@ from tinygraph.graph import (
 )
 from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
-from tinygraph.program import MemoryPlan, Program, plan, specialise, verify
+from tinygraph.program import Program, specialise, verify
 from tinygraph.rewrite import rewrite
 from tinygraph.surgery import FunctionGraph
 from tinygraph.types import Abstract, TensorType
@@ -351,7 +351,7 @@ class Function:
         """
         return services.call("trace", self, args, kwargs)
 
-    def memory(self, *examples: Any) -> MemoryPlan:
+    def memory(self, *examples: Any) -> Any:
         """How much memory a call takes at its peak and who holds it, worked out without running anything.
 
         Parameters
@@ -371,6 +371,8 @@ class Function:
         >>> tg.function([x], T.exp(x) + T.exp(x.T)).memory((100, 100)).peak
         240000
         """
+        from tinygraph.program.memory import plan
+
         specs, label = self._closed.specs, _label(self.name)
         if not examples and specs:
             if not self._specialisations:

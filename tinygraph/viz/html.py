@@ -14,7 +14,8 @@ import numpy as np
 from tinygraph import arrays
 from tinygraph.errors import SourceLine
 from tinygraph.graph import Apply, Origin, Variable, graph_inputs
-from tinygraph.program import Buffer, Instruction, cost
+from tinygraph.program import Buffer, Instruction
+from tinygraph.program.cost import cost
 from tinygraph.rewrite import RULES, Step, rewrite
 from tinygraph.viz.dot import dot_text, render_all
 from tinygraph.viz.draw import LIMIT, write

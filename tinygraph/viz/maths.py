@@ -15,7 +15,7 @@ from tinygraph.ops.linalg import MatMul
 from tinygraph.ops.reduce import ArgReduce, Reduce
 from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
 from tinygraph.ops.subtensor import AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Indexing, Subtensor
-from tinygraph.program import value_text
+from tinygraph.program.text import value_text
 from tinygraph.types import shape_text
 from tinygraph.viz.subject import subject_of
 

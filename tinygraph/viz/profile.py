@@ -14,7 +14,8 @@ from typing import Any, TextIO
 from tinygraph.backends import Observer, Observers
 from tinygraph.errors import SourceLine
 from tinygraph.graph import Apply, Origin, services
-from tinygraph.program import Program, cost
+from tinygraph.program import Program
+from tinygraph.program.cost import cost
 
 __all__ = ["InstructionProfile", "ProfileStats"]
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygraph.graph import Origin
-from tinygraph.program import Buffer, Cost, Instruction, cost, cost_text
+from tinygraph.program import Buffer, Instruction
+from tinygraph.program.cost import Cost, cost
+from tinygraph.program.text import cost_text
 from tinygraph.viz.maths import array_text, body_rows, op_words
 from tinygraph.viz.model import Edge, Node, Picture, order_of, scope_of, update_text
 from tinygraph.viz.select import Builder, Read, Unit, heat_note

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygraph.graph import Apply, Variable, toposort
-from tinygraph.program import value_text
+from tinygraph.program.text import value_text
 from tinygraph.viz.maths import op_words
 from tinygraph.viz.subject import DrawError, subject_of
 
