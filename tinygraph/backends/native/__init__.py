@@ -1,0 +1,1 @@
+"""The native backend: Programs as machine code, made by LLVM without a system compiler."""
