@@ -1,106 +1,133 @@
-"""Softmax classifiers with no hidden layer or one of tanh units, trained by SGD in float32: one function per peer.
+"""Nets of dense layers, in all libraries."""
 
-Each takes the batch, the target classes, the layers ``[(W, b), …]`` and the learning rate, and returns ``step()``.
-"""
-
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Steps
-
-Array = np.ndarray[Any, Any]
-Layers = list[tuple[Array, Array]]
-Step = Callable[[], float]
+from benchmarks.rules import Rule
+from benchmarks.training import Array, Arrays, Step, noise, variants
+from benchmarks.workload import Steps, Target
 
 
-def noise(*shape: int) -> Array:
-    """Numbers from -0.5 to 0.5 that look random, without the import of a generator."""
-    k = np.arange(1, np.prod(shape) + 1)
-    return (np.modf(np.sin(k) * 43758.5453)[0] / 2).reshape(shape).astype("float32")
+def classifier(
+    title: str,
+    sizes: Sequence[int],
+    x: Array,
+    targets: Array,
+    rule: Rule,
+    *,
+    activation: str = "tanh",
+    target: Target | None = None,
+    tolerance: float = 1e-5,
+) -> Steps:
+    """The workload of training a net of these layer sizes on one batch.
 
+    One unit at the end answers yes or no, with a sigmoid; several share a softmax. The cost is the cross-entropy.
+    """
+    batch, pairs, dtype = len(x), list(pairwise(sizes)), x.dtype
 
-def classifier(title: str, sizes: list[int], x: Array, targets: Array, rate: float) -> Steps:
-    """The workload of training a classifier of these layer sizes on one batch."""
-    batch, pairs = len(x), list(pairwise(sizes))
-
-    def start(build: Callable[..., Step]) -> Step:
-        layers = [(noise(n, m) * np.float32(4 / n**0.5), np.zeros(m, "float32")) for n, m in pairs]
-        return build(x.astype("float32"), targets.astype("int32"), layers, rate)
+    def start() -> tuple[Arrays, Arrays]:
+        params: Arrays = []
+        for n, m in pairs:
+            params += [(noise(n, m) * (4 / n**0.5)).astype(dtype), np.zeros(m, dtype)]
+        return params, [x, targets]
 
     products = sum(2 * batch * n * m for n, m in pairs)
+    weights = sum(n * m + m for n, m in pairs)
+    cost = Net(activation, binary=sizes[-1] == 1)
     return Steps(
         title,
-        {peer: partial(start, build) for peer, build in PEERS[len(sizes)].items()},
+        variants(start, rule, symbolic=cost.symbolic, jax=cost.jax, torch=cost.torch, numpy=cost.numpy),
         flops=3 * products - 2 * batch * sizes[0] * sizes[1],  # the batch itself needs no gradient
-        moved=4 * (x.size + 2 * sum(n * m + m for n, m in pairs)),  # weights are read and written
+        moved=x.itemsize * (x.size + 2 * (1 + rule.slots) * weights),  # weights and slots are read and written
+        target=target,
+        tolerance=tolerance,
     )
 
 
-def in_tinygraph(x: Array, targets: Array, layers: Layers, rate: float) -> Step:
-    import tinygraph as tg
-    import tinygraph.tensor as T
+class Net:
+    """The cost of one net, in the terms of each library."""
 
-    X, t = T.fmatrix("X"), T.ivector("t")
-    params = [(tg.shared(w, "W"), tg.shared(b, "b")) for w, b in layers]
-    z = X
-    for w, b in params[:-1]:
-        z = T.tanh(z.dot(w) + b)
-    w, b = params[-1]
-    y = T.nnet.softmax(z.dot(w) + b)
-    cost = -T.log(y[T.arange(t.shape[0]), t]).mean()
-    flat = [p for pair in params for p in pair]
-    updates = [(p, p - rate * g) for p, g in zip(flat, tg.grad(cost, flat), strict=True)]
-    train = tg.function([X, t], cost, updates=updates)
-    return lambda: float(train(x, targets))
+    def __init__(self, activation: str, binary: bool) -> None:
+        self.activation = activation
+        self.binary = binary
+
+    def symbolic(self, lib: Any, params: Sequence[Any], x: Any, t: Any) -> Any:
+        T = lib.T
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+            x = lib.relu(x.dot(w) + b) if self.activation == "relu" else T.tanh(x.dot(w) + b)
+        z = x.dot(params[-2]) + params[-1]
+        if self.binary:
+            y = lib.sigmoid(z[:, 0])
+            return -T.mean(t * T.log(y) + (1 - t) * T.log(1 - y))
+        return -T.mean(T.log(lib.softmax(z)[T.arange(t.shape[0]), t]))
+
+    def jax(self, jax: Any, params: Sequence[Any], x: Any, t: Any) -> Any:
+        jnp = jax.numpy
+        act = jax.nn.relu if self.activation == "relu" else jnp.tanh
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+            x = act(x @ w + b)
+        z = x @ params[-2] + params[-1]
+        if self.binary:
+            return jnp.mean(jax.nn.softplus(z[:, 0]) - t * z[:, 0])
+        return -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(len(t)), t])
+
+    def torch(self, torch: Any, params: Sequence[Any], x: Any, t: Any) -> Any:
+        act = torch.relu if self.activation == "relu" else torch.tanh
+        for i in range(0, len(params) - 2, 2):
+            x = act(torch.addmm(params[i + 1], x, params[i]))
+        z = torch.addmm(params[-1], x, params[-2])
+        if self.binary:
+            return torch.nn.functional.binary_cross_entropy_with_logits(z[:, 0], t)
+        return torch.nn.functional.cross_entropy(z, t)
+
+    def numpy(self, params: Arrays, rule: Rule, x: Array, t: Array) -> Step:
+        """Into standing buffers, in place where that is possible."""
+        layers = list(zip(params[::2], params[1::2], strict=True))
+        hidden = [np.empty((len(x), len(b)), x.dtype) for _, b in layers[:-1]]
+        backs = [np.empty_like(h) for h in hidden]
+        z = np.empty((len(x), len(params[-1])), x.dtype)
+        grads = [np.empty_like(p) for p in params]
+        rows = np.arange(len(x))
+        update = rule.in_numpy(params)
+        relu = self.activation == "relu"
+
+        def step() -> float:
+            below = x
+            for (w, b), h in zip(layers, hidden, strict=False):
+                np.matmul(below, w, out=h)
+                h += b
+                if relu:
+                    np.maximum(h, 0, out=h)
+                else:
+                    np.tanh(h, out=h)
+                below = h
+            np.matmul(below, params[-2], out=z)
+            z.__iadd__(params[-1])
+            loss = sigmoid_in_numpy(z, t) if self.binary else softmax_in_numpy(z, rows, t)
+            delta = z
+            for i in range(len(layers) - 1, -1, -1):
+                below = hidden[i - 1] if i else x
+                np.matmul(below.T, delta, out=grads[2 * i])
+                np.add.reduce(delta, 0, out=grads[2 * i + 1])
+                if i:
+                    delta = np.matmul(delta, layers[i][0].T, out=backs[i - 1])
+                    if relu:
+                        delta *= below > 0
+                    else:
+                        below *= below
+                        np.subtract(1, below, out=below)
+                        delta *= below
+            update(grads)
+            return loss
+
+        return step
 
 
-def linear_in_numpy(x: Array, targets: Array, layers: Layers, rate: float) -> Step:
-    ((w, b),) = layers
-    rows = np.arange(len(x))
-
-    def step() -> float:
-        z = x @ w
-        z += b
-        loss, delta = softmax_in_numpy(z, rows, targets)
-        delta *= rate
-        np.subtract(w, x.T @ delta, out=w)
-        np.subtract(b, delta.sum(0), out=b)
-        return loss
-
-    return step
-
-
-def hidden_in_numpy(x: Array, targets: Array, layers: Layers, rate: float) -> Step:
-    (w1, b1), (w2, b2) = layers
-    rows = np.arange(len(x))
-
-    def step() -> float:
-        h = x @ w1
-        h += b1
-        np.tanh(h, out=h)
-        z = h @ w2
-        z += b2
-        loss, delta = softmax_in_numpy(z, rows, targets)
-        delta *= rate
-        back = delta @ w2.T
-        np.subtract(w2, h.T @ delta, out=w2)
-        np.subtract(b2, delta.sum(0), out=b2)
-        h *= h
-        np.subtract(1, h, out=h)
-        back *= h
-        np.subtract(w1, x.T @ back, out=w1)
-        np.subtract(b1, back.sum(0), out=b1)
-        return loss
-
-    return step
-
-
-def softmax_in_numpy(z: Array, rows: Array, targets: Array) -> tuple[float, Array]:
-    """The mean cross-entropy of logits, and its gradient in their place."""
+def softmax_in_numpy(z: Array, rows: Array, targets: Array) -> float:
+    """The mean cross-entropy of logits, which become its gradient."""
     z -= z.max(1, keepdims=True)
     picked = z[rows, targets].mean()
     np.exp(z, out=z)
@@ -109,11 +136,15 @@ def softmax_in_numpy(z: Array, rows: Array, targets: Array) -> tuple[float, Arra
     z /= total
     z[rows, targets] -= 1
     z /= len(z)
-    return loss, z
+    return loss
 
 
-#: By the number of layer sizes: the implementations that can be compared.
-PEERS = {
-    2: {"tinygraph": in_tinygraph, "numpy": linear_in_numpy},
-    3: {"tinygraph": in_tinygraph, "numpy": hidden_in_numpy},
-}
+def sigmoid_in_numpy(z: Array, targets: Array) -> float:
+    """The same for one unit that says yes or no."""
+    column = z[:, 0]
+    smaller = np.exp(-np.abs(column))
+    loss = float((np.maximum(column, 0) - column * targets + np.log1p(smaller)).mean())
+    np.divide(np.where(column >= 0, 1, smaller), 1 + smaller, out=column)
+    column -= targets
+    column /= len(column)
+    return loss

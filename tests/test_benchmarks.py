@@ -1,20 +1,27 @@
 """The benchmarks: their own checks can fail, and a short run ends in a table."""
 
 import json
+import sys
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import __main__, report, runner
+from benchmarks import __main__, chart, report, runner
 from benchmarks.worker import load
 from benchmarks.workloads import chain
 
 VARIANTS_OF_XOR = """
+import numpy as np
+
+from benchmarks.nets import classifier
+from benchmarks.rules import SGD
 from benchmarks.workload import Steps
 from benchmarks.workloads import xor
 
 def impatient():
-    build = xor.WORKLOAD.variants["numpy"]
-    return build.func(lambda x, targets, layers, rate: build.args[0](x, targets, layers, 1.001 * rate))
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
+    targets = np.array([0, 1, 1, 0], "int32")
+    return classifier("", [2, 8, 2], x, targets, SGD(0.1001)).variants["numpy"]()
 
 def absent():
     import a_package_that_nobody_has
@@ -41,8 +48,10 @@ def run(path):
 
 def test_a_quick_run_of_xor(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(__main__, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(__main__, "CHART", tmp_path / "results.svg")
     file = tmp_path / "out.json"
     options = ["--quick", "--rounds", "1", "--threads", "1", "--markdown", "--json", str(file)]
+    options += ["--peers", "numpy", "--chart"]
     assert __main__.main(["xor", *options]) == 0
     out, err = capsys.readouterr()
     assert "tinygraph, numpy compute the same losses" in err
@@ -50,13 +59,16 @@ def test_a_quick_run_of_xor(tmp_path, capsys, monkeypatch):
     assert all(rate > 1e6 for rate in measured["limits"].values())
     times = measured["workloads"]["xor"]["times"]
     assert times.keys() == {"tinygraph", "numpy"}
-    for name in ("step", "first result"):
+    for name in ("step", "first result", "first result, cold"):
         ratio = times["numpy"][name] / times["tinygraph"][name]
         assert ratio > 0
         assert f"{ratio:.2f}" in out
     written = (tmp_path / "RESULTS.md").read_text()
     assert written.startswith("# Results\n\n## 20")
     assert "| XOR: batch 4, 2-8-2, tanh, SGD | tinygraph |" in written
+    assert "| XOR: batch 4, 2-8-2, tanh, SGD | step |" in written
+    drawn = ElementTree.fromstring((tmp_path / "results.svg").read_text()).itertext()
+    assert f"{times['numpy']['step'] / times['tinygraph']['step']:.3g}" in list(drawn)
 
 
 def test_a_wrong_implementation_is_caught_before_it_is_timed(variant_of_xor):
@@ -96,7 +108,7 @@ def test_disagreement(losses, problem):
 
 
 def test_every_workload_is_found_by_the_name_of_its_file():
-    assert {"chain", "import", "limits", "mlp", "softmax", "xor"} <= set(runner.names())
+    assert {"chain", "import", "jacobian", "lenet", "limits", "lstm", "mlp", "rbm", "xor"} <= set(runner.names())
     for name in runner.names():
         assert load(name).title
 
@@ -134,3 +146,80 @@ def test_ratios_and_the_share_of_the_limit():
     ]
     assert rows[-1] == ["Geometric mean", "best peer", "", "0.50", ""]
     assert report.text(header, rows).splitlines()[2] == "                a               1 ms    0.50        100.0%"
+
+
+def measured(target, **seconds):
+    times = {name.replace("_", " "): {"step": time} for name, time in seconds.items()}
+    entry = {"title": "net", "table": "comparison", "flops": 1e6, "moved": 1e3, "times": times}
+    return entry | {"target": {"of": "step", "without": (), "limit": 0.0} | target}
+
+
+def test_targets_are_reached_against_the_best_peer_and_the_limit():
+    limits = {"sgemm": 1e9, "copy": 1e9}
+    entries = [
+        measured({"ratio": 1.5, "limit": 0.4}, tinygraph=2e-3, numpy=3e-3, torch_compiled=9e-3),
+        measured({"ratio": 1.5, "limit": 0.6}, tinygraph=2e-3, numpy=3e-3),
+        measured({"ratio": 1.6}, tinygraph=2e-3, numpy=3e-3),
+        measured({"ratio": 4.0, "without": ("numpy",)}, tinygraph=2e-3, numpy=1e-3, torch=12e-3),
+        measured({"ratio": 1.0}, tinygraph=2e-3),
+    ]
+    _, rows = report.targets(entries, limits)
+    assert rows[0] == ["net", "step", "2 ms", "numpy", "3 ms", "1.50", "1.5", "50.0% (≥ 40%)", "yes"]
+    assert [row[-1] for row in rows] == ["yes", "no", "no", "yes", "no peer", "yes"]
+    assert rows[3][3] == "torch"
+    assert rows[-1][5] == f"{(1.5**3 * 6) ** 0.25:.2f}"
+
+
+def test_the_chart_is_drawn_to_scale():
+    results = {"a": measured({"ratio": 2.0}, tinygraph=1.0, numpy=10.0, jax=0.1, **{"torch_compiled": 1.0})}
+    about = {"machine": "M & N", "threads": 2, "commit": "c", "date": "d"}
+    picture = ElementTree.fromstring(chart.draw(results, about))
+    bars = {}
+    for bar in picture.iter("{http://www.w3.org/2000/svg}rect"):
+        for title in bar.iter("{http://www.w3.org/2000/svg}title"):
+            bars[title.text] = float(bar.get("x")), float(bar.get("width"))
+    one = bars["numpy: 10.00"][0]
+    assert bars["jax: 0.10"][0] + bars["jax: 0.10"][1] == pytest.approx(one, abs=0.2)
+    assert bars["jax: 0.10"][1] == pytest.approx(bars["numpy: 10.00"][1], abs=0.2)
+    assert bars["torch compiled: 1.00"][0] == one
+    assert "right of 1 tinygraph is faster; M & N, 2 threads, commit c, d" in list(picture.itertext())
+
+
+def test_each_package_runs_under_its_own_interpreter(tmp_path):
+    other = tmp_path / "python"
+    other.write_text(f'#!/bin/sh\nTINYGRAPH_TOLD=yes exec {sys.executable} "$@"\n')
+    other.chmod(0o755)
+    path = tmp_path / "told.py"
+    path.write_text(
+        "import os\nfrom benchmarks.workload import Steps\n"
+        "told = lambda: lambda: float('TINYGRAPH_TOLD' in os.environ)\n"
+        "WORKLOAD = Steps('told', {'tinygraph': told, 'numpy': told, 'numpy twice': told})\n"
+    )
+    outcomes = [
+        runner.process(str(path), variant, 0, 1, str(tmp_path), {"numpy": str(other)})["losses"][0]
+        for variant in ("tinygraph", "numpy", "numpy twice")
+    ]
+    assert outcomes == [0.0, 1.0, 1.0]
+    assert runner.process(str(path), "tinygraph", 0, 1, str(tmp_path), {"": str(other)})["losses"][0] == 1.0
+
+
+def test_caches_are_empty_at_first_and_kept_for_later_rounds(tmp_path):
+    path = tmp_path / "cached.py"
+    path.write_text(
+        "import os\nfrom pathlib import Path\nfrom benchmarks.workload import FirstResult, Steps\n"
+        "def begin():\n"
+        "    folder = Path(os.environ['TINYGRAPH_CACHE_DIR'])\n"
+        "    folder.mkdir(parents=True, exist_ok=True)\n"
+        "    (folder / str(len(list(folder.iterdir())))).touch()\n"
+        "    print(len(list(folder.iterdir())), file=open(KEPT, 'a'))\n"
+        "    return lambda: 1.0\n"
+        "KEPT = __file__ + '.log'\n"
+        "WORKLOAD = Steps('cached', {'tinygraph': begin})\n"
+    )
+    for cold, found in (False, "1 2 3"), (True, "1 1 1"):
+        if cold:
+            path.write_text(path.read_text() + "WORKLOAD = FirstResult(WORKLOAD, 'cold')\n")
+        log = tmp_path / "cached.py.log"
+        log.unlink(missing_ok=True)
+        runner.run([str(path)], rounds=2, seconds=0.001, threads=1, say=lambda line: None)
+        assert log.read_text().split() == found.split()
