@@ -132,14 +132,14 @@ class Lanes:
     # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     def op(self, code: str, kind: str, a: str, b: str) -> str:
-        """A binary instruction: ``fadd``, ``fsub``, ``fmul``, ``fdiv``, ``frem``, ``add``, ``and``, ``shl``, ``ashr`` …"""
+        """A binary instruction: ``fadd``, ``fsub``, ``fmul``, ``fdiv``, ``add``, ``and``, ``shl``, ``ashr`` …"""
         return self.put(f"{code} {self.type(kind)} {a}, {b}")
 
     def fneg(self, kind: str, a: str) -> str:
         return self.put(f"fneg {self.type(kind)} {a}")
 
     def fcmp(self, predicate: str, kind: str, a: str, b: str) -> str:
-        """``oeq``, ``one``, ``olt``, ``ole``, ``ogt``, ``oge``, ``ord``; ``ueq`` …, ``une``, ``uno``: lanes of ``i1``."""
+        """``oeq``, ``one``, ``olt``, ``ole``, ``ogt``, ``oge``, ``ord``, ``ueq`` …, ``uno``: lanes of ``i1``."""
         return self.put(f"fcmp {predicate} {self.type(kind)} {a}, {b}")
 
     def icmp(self, predicate: str, kind: str, a: str, b: str) -> str:
@@ -155,7 +155,7 @@ class Lanes:
         return self.put(f"{code} {self.type(source)} {a} to {self.type(target)}")
 
     def intrinsic(self, name: str, kind: str, *operands: str) -> str:
-        """An intrinsic function of floats or integers of one type: ``fma``, ``sqrt``, ``fabs``, ``rint``, ``copysign`` …"""
+        """An intrinsic function of operands of one type: ``fma``, ``sqrt``, ``fabs``, ``rint``, ``copysign`` …"""
         suffix = _SUFFIX.get(kind, kind)
         full = f"llvm.{name}.{suffix}" if self.width == 1 else f"llvm.{name}.v{self.width}{suffix}"
         type = self.type(kind)

@@ -1,0 +1,679 @@
+"""A loop nest as a function in LLVM's language.
+
+A kernel is called as ``kernel(arguments, begin, end)``: the arguments are laid out as ``Slots`` says, and this call
+computes the part of the first axis from ``begin`` to ``end``, so that threads can share a nest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from tinygraph.backends.native import rows
+from tinygraph.backends.native.emit import ELEMENT, Lanes, Module
+from tinygraph.program.nest import Nest
+
+__all__ = ["grain", "print_nest"]
+
+#: Elements of a row that are added up before the sum is added to that of the row.
+_BLOCK = 4096
+
+#: Bodies up to this size are computed on two vectors at a time, which do not wait for each other.
+_SMALL = 24
+
+
+def print_nest(module: Module, name: str, nest: Nest, vector: int) -> None:
+    """Add the kernel of a nest to a module.
+
+    Parameters
+    ----------
+    module
+        Where it goes.
+    name
+        Of the function.
+    nest
+        What it computes.
+    vector
+        Bytes in a vector register.
+    """
+    _Printer(module, nest, vector).print(name)
+
+
+def grain(nest: Nest) -> str:
+    """What ``begin`` and ``end`` count: ``outer`` places, ``lanes`` of a vector axis, or nothing (``whole``)."""
+    if nest.outer:
+        return "outer"
+    plain = nest.schedule.passes == 1 and not any(n.op in ("reduce", "pick") for n in nest.nodes)
+    return "lanes" if nest.vertical or (plain and nest.reduced == 1) else "whole"
+
+
+def _in_memory(dtype: str) -> str:
+    return "i8" if dtype == "bool" else ELEMENT[dtype]
+
+
+def _size(dtype: str) -> int:
+    return np.dtype(dtype).itemsize
+
+
+class _Printer:
+    def __init__(self, module: Module, nest: Nest, vector: int) -> None:
+        self.module = module
+        self.nest = nest
+        self.schedule = nest.schedule
+        self.slots = nest.slots
+        self.lines: list[str] = []
+        self.counter = [0]
+        self.width = nest.single or _width(nest, vector)
+        self.scalar = Lanes(module, self.lines, 1, self.counter)
+        self.lanes = Lanes(module, self.lines, self.width, self.counter)
+        # Values for each row: scalars, in a vertical nest lanes.
+        self.row = self.lanes if nest.vertical else self.scalar
+        self.row_values: dict[int, str] = {}
+        self.splats: dict[int, str] = {}
+        self.entry: list[str] = []
+
+    # --- text ---------------------------------------------------------------------------------------------------------
+
+    def put(self, text: str) -> str:
+        return self.scalar.put(text)
+
+    def do(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+
+    def fresh(self, name: str) -> str:
+        self.counter[0] += 1
+        return f"{name}{self.counter[0]}"
+
+    def variable(self, type: str) -> str:
+        """Memory on the stack for something that changes; it becomes a register."""
+        self.counter[0] += 1
+        register = f"%m{self.counter[0]}"
+        self.entry.append(f"  {register} = alloca {type}")
+        return register
+
+    @contextmanager
+    def loop(self, start: str, end: str, step: str) -> Iterator[str]:
+        """A loop from ``start`` to below ``end``; yields the register of its counter."""
+        counter = self.variable("i64")
+        head, body, done = self.fresh("head"), self.fresh("body"), self.fresh("done")
+        self.do(f"store i64 {start}, ptr {counter}")
+        self.do(f"br label %{head}")
+        self.label(head)
+        i = self.put(f"load i64, ptr {counter}")
+        more = self.put(f"icmp slt i64 {i}, {end}")
+        self.do(f"br i1 {more}, label %{body}, label %{done}")
+        self.label(body)
+        yield i
+        after = self.put(f"add i64 {i}, {step}")
+        self.do(f"store i64 {after}, ptr {counter}")
+        self.do(f"br label %{head}")
+        self.label(done)
+
+    def smaller(self, a: str, b: str) -> str:
+        self.module.declare("llvm.smin.i64", "i64", ["i64", "i64"])
+        return self.put(f"call i64 @llvm.smin.i64(i64 {a}, i64 {b})")
+
+    # --- the function -------------------------------------------------------------------------------------------------
+
+    def print(self, name: str) -> None:
+        nest = self.nest
+        self._arguments()
+        kind = grain(nest)
+        if kind == "lanes":
+            self._row(list(self.bases), "%begin", "%end")
+        elif kind == "whole":
+            self._row(list(self.bases), "0", self.extents[nest.outer] if nest.vertical else self.extents[-1])
+        else:
+            self._outer(0, list(self.bases))
+        body = "\n".join([*self.entry, *self.lines])
+        self.module.functions.append(
+            f"define void @{name}(ptr %args, i64 %begin, i64 %end) {{\nentry:\n{body}\n  ret void\n}}"
+        )
+
+    def _arguments(self) -> None:
+        nest, slots = self.nest, self.slots
+
+        def word(i: int, type: str = "i64") -> str:
+            place = self.put(f"getelementptr i64, ptr %args, i64 {i}")
+            return self.put(f"load {type}, ptr {place}")
+
+        self.bases = [word(k, "i64" if a.role == "index" else "ptr") for k, a in enumerate(nest.accesses)]
+        self.extents = [word(slots.extents + i) for i in range(nest.axes)]
+        self.total = word(slots.piece) if nest.flat else ""
+        self.strides: list[list[str]] = []
+        for k in range(len(nest.accesses)):
+            used = [i for i in range(nest.axes) if not self._is_fixed(k, i)]
+            self.strides.append([word(slots.strides[k] + i) if i in used else "" for i in range(nest.axes)])
+        self.dims = [
+            [(word(slots.dims[k] + 2 * d), word(slots.dims[k] + 2 * d + 1)) for d in range(a.dims)]
+            for k, a in enumerate(nest.accesses)
+        ]
+        self.error = word(slots.error, "ptr") if nest.checks else ""
+
+    def _is_fixed(self, k: int, axis: int) -> bool:
+        """Whether the stride of an access along an axis is known from the structure."""
+        nest = self.nest
+        lane = nest.outer if nest.vertical else nest.axes - 1
+        return axis == lane and nest.accesses[k].inner != "strided"
+
+    def _moved(self, bases: list[str], axis: int, i: str) -> list[str]:
+        """The places of all operands at index ``i`` of an axis."""
+        moved = []
+        for k, access in enumerate(self.nest.accesses):
+            step = self.put(f"mul i64 {i}, {self.strides[k][axis]}")
+            if access.role == "index":
+                moved.append(self.put(f"add i64 {bases[k]}, {step}"))
+            else:
+                moved.append(self.put(f"getelementptr i8, ptr {bases[k]}, i64 {step}"))
+        return moved
+
+    def _outer(self, axis: int, bases: list[str]) -> None:
+        nest = self.nest
+        if axis == nest.outer:
+            extent = self.extents[nest.outer] if nest.vertical else self.extents[-1]
+            self._row(bases, "0", extent)
+            return
+        start, end = ("%begin", "%end") if axis == 0 else ("0", self.extents[axis])
+        with self.loop(start, end, "1") as i:
+            if nest.flat:
+                before = self.put(f"mul i64 {i}, {self.extents[1]}")
+                rest = self.put(f"sub i64 {self.total}, {before}")
+                self._row(self._moved(bases, 0, i), "0", self.smaller(rest, self.extents[1]))
+            else:
+                self._outer(axis + 1, self._moved(bases, axis, i))
+
+    def _row(self, bases: list[str], start: str, end: str) -> None:
+        """What is done at one place of the outer axes."""
+        if self.nest.vertical:
+            self._vertical(bases, start, end)
+        elif self.nest.single:
+            self._single(bases, end)
+        else:
+            self._passes(bases, start, end)
+
+    # --- row nests ----------------------------------------------------------------------------------------------------
+
+    def _passes(self, bases: list[str], start: str, end: str) -> None:
+        schedule = self.schedule
+        self.row_values, self.splats = {}, {}
+        for number in range(schedule.passes):
+            self._row_nodes(number, bases, None)
+            if schedule.sinks(number) or schedule.writes(number):
+                self._pass(number, bases, start, end)
+        self._row_nodes(schedule.passes, bases, None)
+        self._row_stores(bases, None)
+
+    def _pass(self, number: int, bases: list[str], start: str, end: str) -> None:
+        """One run over the reduced axes."""
+        nest = self.nest
+        self.splats = {}
+        for node in self._row_arguments(number):
+            self._splat(node)
+        reduces = [i for i, n in enumerate(nest.nodes) if n.op == "reduce" and self.schedule.ready[i] == number]
+        picks = [i for i, n in enumerate(nest.nodes) if n.op == "pick" and self.schedule.ready[i] == number]
+        totals = {i: self._accumulator(i) for i in reduces}
+        found = {i: self._accumulator(i) for i in picks}
+        blocked = any(self._in_blocks(i) for i in reduces)
+
+        def inner(bases: list[str]) -> None:
+            if not blocked:
+                self._vectors(number, bases, start, end, {**totals, **found})
+                return
+            with self.loop(start, end, str(_BLOCK)) as b:
+                top = self.smaller(self.put(f"add i64 {b}, {_BLOCK}"), end)
+                parts = {i: self._accumulator(i) if self._in_blocks(i) else totals[i] for i in reduces}
+                self._vectors(number, bases, b, top, {**parts, **found})
+                for i in reduces:
+                    if parts[i] is not totals[i]:
+                        self._combine(i, totals[i], self.lanes.put(self._load(i, parts[i])))
+
+        self._reduced_axes(nest.outer, nest.axes - 1, bases, inner)
+        for i in reduces:
+            self.row_values[i] = self._across(i, self.put(self._load(i, totals[i])))
+        for i in picks:
+            self.row_values[i] = self._picked(i, self.put(self._load(i, found[i])))
+
+    def _reduced_axes(self, axis: int, last: int, bases: list[str], inner: Callable[[list[str]], None]) -> None:
+        """Loops over the reduced axes before the last, around ``inner``."""
+        if axis == last:
+            inner(bases)
+            return
+        with self.loop("0", self.extents[axis], "1") as i:
+            self._reduced_axes(axis + 1, last, self._moved(bases, axis, i), inner)
+
+    def _vectors(self, number: int, bases: list[str], start: str, end: str, into: dict[int, str]) -> None:
+        """The loop over lanes: whole vectors, and at the end what is left in part of one."""
+        width = self.width
+        with self.loop(start, end, str(width)) as i:
+            rest = self.put(f"sub i64 {end}, {i}")
+            whole = self.put(f"icmp sge i64 {rest}, {width}")
+            values = self._loaded(number, bases, i, rest, whole)
+            mask = self._mask(rest)
+            self._lane_nodes(number, values, bases, i, mask, whole)
+            self._reduce_lanes(number, values, mask, into)
+            self._store_lanes(number, values, bases, i, mask, whole)
+
+    def _mask(self, rest: str) -> str:
+        """The lanes that are in use where ``rest`` elements are left."""
+        count = self.smaller(rest, str(self.width))
+        small = self.put(f"trunc i64 {count} to i32")
+        places = ", ".join(f"i32 {i}" for i in range(self.width))
+        return self.lanes.icmp("ult", "i32", f"<{places}>", self.lanes.splat("i32", small))
+
+    def _single(self, bases: list[str], end: str) -> None:
+        """Rows that fit into a vector: no loops, and nothing is loaded twice."""
+        schedule = self.schedule
+        self.row_values, self.splats = {}, {}
+        mask = self._mask(end)
+        values: dict[int, str] = {}
+        for number in range(schedule.passes):
+            self._row_nodes(number, bases, None)
+            for node in self._row_arguments(number):
+                self._splat(node)
+            for node in schedule.needed(number):
+                if node not in values and self.nest.nodes[node].op in ("load", "index"):
+                    values[node] = self._lane_load(self.nest.nodes[node].attr, bases, "0", mask)
+            self._lane_nodes(number, values, bases, "0", mask, "false")
+            into = {
+                i: self._accumulator(i)
+                for i, n in enumerate(self.nest.nodes)
+                if n.op in ("reduce", "pick") and schedule.ready[i] == number
+            }
+            self._reduce_lanes(number, values, mask, into)
+            for i, place in into.items():
+                total = self.put(self._load(i, place))
+                pick = self.nest.nodes[i].op == "pick"
+                self.row_values[i] = self._picked(i, total) if pick else self._across(i, total)
+            for n, k in schedule.writes(number):
+                value = values[n] if schedule.lane[n] else self._splat(n)
+                self._lane_store(k, value, bases, "0", mask)
+        self._row_nodes(schedule.passes, bases, None)
+        self._row_stores(bases, None)
+
+    # --- vertical nests -----------------------------------------------------------------------------------------------
+
+    def _vertical(self, bases: list[str], start: str, end: str) -> None:
+        """Lanes along a kept axis, each of which runs over the reduced axes."""
+        nest, width = self.nest, self.width
+        with self.loop(start, end, str(width)) as j:
+            rest = self.put(f"sub i64 {end}, {j}")
+            whole = self.put(f"icmp sge i64 {rest}, {width}")
+            mask = self._mask(rest)
+            self.row_values, self.splats = {}, {}
+            self._row_nodes(0, bases, (j, mask))
+            reduces = [i for i, n in enumerate(nest.nodes) if n.op == "reduce"]
+            totals = {i: self._accumulator(i) for i in reduces}
+
+            def inner(places: list[str]) -> None:
+                values = self._loaded(0, places, j, rest, whole)
+                self._lane_nodes(0, values, places, j, mask, whole)
+                self._reduce_lanes(0, values, None, totals)
+                self._store_lanes(0, values, places, j, mask, whole)
+
+            self._reduced_axes(nest.outer + 1, nest.axes, bases, inner)
+            for i in reduces:
+                self.row_values[i] = self.put(self._load(i, totals[i]))
+            self._row_nodes(1, bases, (j, mask))
+            self._row_stores(bases, (j, mask))
+
+    # --- values of rows -----------------------------------------------------------------------------------------------
+
+    def _row_nodes(self, number: int, bases: list[str], lanes: tuple[str, str] | None) -> None:
+        """Compute the row values that become known before a pass."""
+        nest, schedule = self.nest, self.schedule
+        for i, node in enumerate(nest.nodes):
+            if schedule.lane[i] or schedule.ready[i] != number or node.op in ("reduce", "pick") or i in self.row_values:
+                continue
+            if node.op == "load":
+                self.row_values[i] = self._row_load(node.attr, bases, lanes)
+            elif node.op == "index":
+                self.row_values[i] = self._row_index(node.attr, bases, lanes)
+            elif node.op == "gather":
+                indices = [self.row_values[a] for a in node.args]
+                at, mask = lanes if lanes else ("0", None)
+                self.row_values[i] = self._gather(self.row, node.attr, indices, bases, at, mask)
+            else:
+                args = [self.row_values[a] for a in node.args]
+                self.row_values[i] = self._computed(self.row, i, args, lanes[1] if lanes else None)
+
+    def _row_load(self, k: int, bases: list[str], lanes: tuple[str, str] | None) -> str:
+        access = self.nest.accesses[k]
+        if lanes is not None and access.inner != "same":
+            return self._lane_load(k, bases, *lanes)
+        memory = _in_memory(access.dtype)
+        value = self.put(f"load {memory}, ptr {bases[k]}, align {_size(access.dtype)}")
+        if access.dtype == "bool":
+            value = self.put(f"icmp ne i8 {value}, 0")
+        return self.row.splat(ELEMENT[access.dtype], value)
+
+    def _row_index(self, k: int, bases: list[str], lanes: tuple[str, str] | None) -> str:
+        if lanes is not None and self.nest.accesses[k].inner != "same":
+            return self._counted(k, bases, lanes[0])
+        return self.row.splat("i64", bases[k])
+
+    def _row_stores(self, bases: list[str], lanes: tuple[str, str] | None) -> None:
+        for n, k in self.nest.stores:
+            access = self.nest.accesses[k]
+            if access.moves:
+                continue
+            value = self.row_values[n]
+            if lanes is not None:
+                self._lane_store(k, value, bases, *lanes)
+                continue
+            memory = _in_memory(access.dtype)
+            if access.dtype == "bool":
+                value = self.put(f"zext i1 {value} to i8")
+            self.do(f"store {memory} {value}, ptr {bases[k]}, align {_size(access.dtype)}")
+
+    def _row_arguments(self, number: int) -> list[int]:
+        """The row values that lanes of a pass need."""
+        schedule = self.schedule
+        found = {a for i in schedule.needed(number) for a in self.nest.nodes[i].args if not schedule.lane[a]}
+        found |= {n for n, _ in schedule.writes(number) if not schedule.lane[n]}
+        for i, node in enumerate(self.nest.nodes):
+            if node.op in ("reduce", "pick") and schedule.ready[i] == number:
+                found |= {a for a in node.args if not schedule.lane[a]}
+        return sorted(found)
+
+    def _splat(self, node: int) -> str:
+        if node not in self.splats:
+            if self.nest.vertical:
+                self.splats[node] = self.row_values[node]
+            else:
+                kind = ELEMENT[self.nest.nodes[node].dtype]
+                self.splats[node] = self.lanes.splat(kind, self.row_values[node])
+        return self.splats[node]
+
+    # --- lanes --------------------------------------------------------------------------------------------------------
+
+    def _loaded(self, number: int, bases: list[str], i: str, rest: str, whole: str) -> dict[int, str]:
+        """What a pass loads: whole vectors at once, otherwise the lanes that are left."""
+        nodes, schedule = self.nest.nodes, self.schedule
+        loads: list[tuple[int, int]] = []
+        values: dict[int, str] = {}
+        for n in schedule.needed(number):
+            if schedule.reloaded(n, number):
+                loads.append((n, schedule.kept[n]))
+            elif nodes[n].op == "load":
+                loads.append((n, nodes[n].attr))
+            elif nodes[n].op == "index":
+                values[n] = self._counted(nodes[n].attr, bases, i)
+        if not loads:
+            return values
+        full, part, join = self.fresh("full"), self.fresh("part"), self.fresh("join")
+        self.do(f"br i1 {whole}, label %{full}, label %{part}")
+        self.label(full)
+        ones = [self._lane_load(k, bases, i, None) for _, k in loads]
+        self.do(f"br label %{join}")
+        self.label(part)
+        mask = self._mask(rest)
+        others = [self._lane_load(k, bases, i, mask) for _, k in loads]
+        self.do(f"br label %{join}")
+        self.label(join)
+        for (n, k), one, other in zip(loads, ones, others, strict=True):
+            type = self.lanes.type(ELEMENT[self.nest.accesses[k].dtype])
+            values[n] = self.put(f"phi {type} [ {one}, %{full} ], [ {other}, %{part} ]")
+        return values
+
+    def _lane_nodes(self, number: int, values: dict[int, str], bases: list[str], i: str, mask: str, whole: str) -> None:
+        for n in self.schedule.needed(number):
+            if n in values:
+                continue
+            node = self.nest.nodes[n]
+            args = [values[a] if self.schedule.lane[a] else self._splat(a) for a in node.args]
+            if node.op == "gather":
+                values[n] = self._gather(self.lanes, node.attr, args, bases, i, mask)
+            else:
+                values[n] = self._computed(self.lanes, n, args, mask)
+
+    def _computed(self, e: Lanes, n: int, args: list[str], mask: str | None) -> str:
+        node = self.nest.nodes[n]
+        if node.op == "const":
+            return e.constant(ELEMENT[node.dtype], node.attr)
+        if node.op == "cast":
+            return rows.cast(e, self.nest.nodes[node.args[0]].dtype, node.dtype, args[0])
+        if node.op == "check":
+            wrong = e.op("xor", "i1", args[0], e.constant("i1", True))
+            self._fail(e, wrong if mask is None else e.op("and", "i1", wrong, mask))
+            return args[0]
+        return rows.row(e, node.op, self.nest.nodes[node.args[-1]].dtype, *args)
+
+    def _reduce_lanes(self, number: int, values: dict[int, str], mask: str | None, into: dict[int, str]) -> None:
+        for i, place in into.items():
+            node = self.nest.nodes[i]
+            args = [values[a] if self.schedule.lane[a] else self._splat(a) for a in node.args]
+            e, kind = self.lanes, ELEMENT[node.dtype]
+            if node.op == "pick":
+                here = e.icmp("eq", "i64", args[1], args[2])
+                if mask is not None:
+                    here = e.op("and", "i1", here, mask)
+                before = self.put(self._load(i, place))
+                self.do(f"store {e.type(kind)} {e.select(kind, here, args[0], before)}, ptr {place}")
+                continue
+            value = args[0]
+            if mask is not None:
+                value = e.select(kind, mask, value, e.constant(kind, rows.identity(node.attr, node.dtype)))
+            self._combine(i, place, value)
+
+    def _store_lanes(
+        self, number: int, values: dict[int, str], bases: list[str], i: str, mask: str, whole: str
+    ) -> None:
+        schedule = self.schedule
+        stores = [(values[n] if schedule.lane[n] else self._splat(n), k) for n, k in schedule.writes(number)]
+        stores += [(values[n], k) for n, k in schedule.kept.items() if schedule.ready[n] == number]
+        if not stores:
+            return
+        full, part, join = self.fresh("full"), self.fresh("part"), self.fresh("join")
+        self.do(f"br i1 {whole}, label %{full}, label %{part}")
+        self.label(full)
+        for value, k in stores:
+            self._lane_store(k, value, bases, i, None)
+        self.do(f"br label %{join}")
+        self.label(part)
+        for value, k in stores:
+            self._lane_store(k, value, bases, i, mask)
+        self.do(f"br label %{join}")
+        self.label(join)
+
+    def _offsets(self, e: Lanes, k: int, i: str) -> str:
+        """The distance of each lane of a strided access from its base, in bytes (of an index: what it counts)."""
+        axis = self.nest.outer if self.nest.vertical else self.nest.axes - 1
+        places = ", ".join(f"i64 {lane}" for lane in range(e.width))
+        here = e.op("add", "i64", e.splat("i64", i), f"<{places}>") if e.width > 1 else i
+        return e.op("mul", "i64", here, e.splat("i64", self.strides[k][axis]))
+
+    def _counted(self, k: int, bases: list[str], i: str) -> str:
+        e = self.lanes
+        base = e.splat("i64", bases[k])
+        inner = self.nest.accesses[k].inner
+        if inner == "same":
+            return base
+        if inner == "strided":
+            return e.op("add", "i64", base, self._offsets(e, k, i))
+        places = ", ".join(f"i64 {lane}" for lane in range(e.width))
+        return e.op("add", "i64", base, e.op("add", "i64", e.splat("i64", i), f"<{places}>"))
+
+    def _lane_load(self, k: int, bases: list[str], i: str, mask: str | None) -> str:
+        access = self.nest.accesses[k]
+        if access.role == "index":
+            return self._counted(k, bases, i)
+        e, memory, size = self.lanes, _in_memory(access.dtype), _size(access.dtype)
+        type = e.type(memory)
+        if access.inner == "same":
+            value = e.splat(memory, self.put(f"load {memory}, ptr {bases[k]}, align {size}"))
+        elif access.inner == "strided":
+            value = self._scattered_load(e, memory, size, bases[k], self._offsets(e, k, i), mask)
+        else:
+            place = self.put(f"getelementptr {memory}, ptr {bases[k]}, i64 {i}")
+            if mask is None:
+                value = self.put(f"load {type}, ptr {place}, align {size}")
+            else:
+                name = f"llvm.masked.load.{_mangled(type)}.p0"
+                self.module.declare(name, type, ["ptr", "i32", e.type("i1"), type])
+                value = self.put(
+                    f"call {type} @{name}(ptr {place}, i32 {size}, {e.type('i1')} {mask}, {type} zeroinitializer)"
+                )
+        return e.icmp("ne", "i8", value, e.constant("i8", 0)) if access.dtype == "bool" else value
+
+    def _scattered_load(self, e: Lanes, memory: str, size: int, base: str, offsets: str, mask: str | None) -> str:
+        type, bools = e.type(memory), e.type("i1")
+        if e.width == 1:
+            place = self.put(f"getelementptr i8, ptr {base}, i64 {offsets}")
+            return self.put(f"load {memory}, ptr {place}, align {size}")
+        places = self.put(f"getelementptr i8, ptr {base}, {e.type('i64')} {offsets}")
+        name = f"llvm.masked.gather.{_mangled(type)}.v{e.width}p0"
+        self.module.declare(name, type, [e.type("ptr"), "i32", bools, type])
+        mask = mask or e.constant("i1", True)
+        return self.put(
+            f"call {type} @{name}({e.type('ptr')} {places}, i32 {size}, {bools} {mask}, {type} zeroinitializer)"
+        )
+
+    def _lane_store(self, k: int, value: str, bases: list[str], i: str, mask: str | None) -> None:
+        access = self.nest.accesses[k]
+        e, memory, size = self.lanes, _in_memory(access.dtype), _size(access.dtype)
+        type, bools = e.type(memory), e.type("i1")
+        if access.dtype == "bool":
+            value = e.cast("zext", "i1", "i8", value)
+        if access.inner == "strided":
+            places = self.put(f"getelementptr i8, ptr {bases[k]}, {e.type('i64')} {self._offsets(e, k, i)}")
+            name = f"llvm.masked.scatter.{_mangled(type)}.v{e.width}p0"
+            self.module.declare(name, "void", [type, e.type("ptr"), "i32", bools])
+            mask = mask or e.constant("i1", True)
+            self.do(f"call void @{name}({type} {value}, {e.type('ptr')} {places}, i32 {size}, {bools} {mask})")
+            return
+        place = self.put(f"getelementptr {memory}, ptr {bases[k]}, i64 {i}")
+        if mask is None:
+            self.do(f"store {type} {value}, ptr {place}, align {size}")
+            return
+        name = f"llvm.masked.store.{_mangled(type)}.p0"
+        self.module.declare(name, "void", [type, "ptr", "i32", bools])
+        self.do(f"call void @{name}({type} {value}, ptr {place}, i32 {size}, {bools} {mask})")
+
+    def _gather(self, e: Lanes, k: int, indices: list[str], bases: list[str], i: str, mask: str | None) -> str:
+        """Elements at indices that are values; those out of bounds are an error and read as 0."""
+        access = self.nest.accesses[k]
+        inside = e.constant("i1", True)
+        offsets = e.constant("i64", 0)
+        node = next(n for n in self.nest.nodes if n.op == "gather" and n.attr == k)
+        for a, index, (extent, stride) in zip(node.args, indices, self.dims[k], strict=True):
+            place = rows.cast(e, self.nest.nodes[a].dtype, "int64", index)
+            wide, zero = e.splat("i64", extent), e.constant("i64", 0)
+            wrapped = e.op("add", "i64", place, wide)
+            place = e.select("i64", e.icmp("slt", "i64", place, zero), wrapped, place)
+            inside = e.op("and", "i1", inside, e.icmp("ult", "i64", place, wide))
+            offsets = e.op("add", "i64", offsets, e.op("mul", "i64", place, e.splat("i64", stride)))
+        wrong = e.op("xor", "i1", inside, e.constant("i1", True))
+        self._fail(e, wrong if mask is None else e.op("and", "i1", wrong, mask))
+        if access.inner == "unit":
+            places = ", ".join(f"i64 {lane}" for lane in range(e.width))
+            here = e.op("add", "i64", e.splat("i64", i), f"<{places}>") if e.width > 1 else i
+            offsets = e.op("add", "i64", offsets, e.op("mul", "i64", here, e.constant("i64", _size(access.dtype))))
+        elif access.inner == "strided":
+            offsets = e.op("add", "i64", offsets, self._offsets(e, k, i))
+        offsets = e.select("i64", inside, offsets, e.constant("i64", 0))
+        if mask is not None:
+            inside = e.op("and", "i1", inside, mask)
+        memory = _in_memory(access.dtype)
+        if e.width == 1:
+            value = self._guarded_load(memory, _size(access.dtype), bases[k], offsets, inside)
+        else:
+            value = self._scattered_load(e, memory, _size(access.dtype), bases[k], offsets, inside)
+        return e.icmp("ne", "i8", value, e.constant("i8", 0)) if access.dtype == "bool" else value
+
+    def _guarded_load(self, memory: str, size: int, base: str, offset: str, inside: str) -> str:
+        """A scalar that is read only where it exists."""
+        spare = self.variable(memory)
+        self.do(f"store {memory} zeroinitializer, ptr {spare}")
+        place = self.put(f"getelementptr i8, ptr {base}, i64 {offset}")
+        source = self.put(f"select i1 {inside}, ptr {place}, ptr {spare}")
+        return self.put(f"load {memory}, ptr {source}, align {size}")
+
+    def _fail(self, e: Lanes, wrong: str) -> None:
+        if e.width > 1:
+            name = f"llvm.vector.reduce.or.v{e.width}i1"
+            self.module.declare(name, "i1", [e.type("i1")])
+            wrong = self.put(f"call i1 @{name}({e.type('i1')} {wrong})")
+        bad, fine = self.fresh("bad"), self.fresh("fine")
+        self.do(f"br i1 {wrong}, label %{bad}, label %{fine}")
+        self.label(bad)
+        self.do(f"store atomic i64 1, ptr {self.error} monotonic, align 8")
+        self.do(f"br label %{fine}")
+        self.label(fine)
+
+    # --- reductions ---------------------------------------------------------------------------------------------------
+
+    def _in_blocks(self, i: int) -> bool:
+        node = self.nest.nodes[i]
+        return node.attr == "sum" and node.dtype.startswith("float")
+
+    def _accumulator(self, i: int) -> str:
+        node = self.nest.nodes[i]
+        kind = ELEMENT[node.dtype]
+        place = self.variable(self.lanes.type(kind))
+        start = 0 if node.op == "pick" else rows.identity(node.attr, node.dtype)
+        self.do(f"store {self.lanes.type(kind)} {self.lanes.constant(kind, start)}, ptr {place}")
+        return place
+
+    def _load(self, i: int, place: str) -> str:
+        return f"load {self.lanes.type(ELEMENT[self.nest.nodes[i].dtype])}, ptr {place}"
+
+    def _combine(self, i: int, place: str, value: str) -> None:
+        node, e = self.nest.nodes[i], self.lanes
+        before = self.put(self._load(i, place))
+        after = rows.combine(e, node.attr, node.dtype, before, value)
+        self.do(f"store {e.type(ELEMENT[node.dtype])} {after}, ptr {place}")
+
+    def _across(self, i: int, value: str) -> str:
+        """All lanes of a partial result as one, pairwise."""
+        node = self.nest.nodes[i]
+        kind = ELEMENT[node.dtype]
+        width = self.width
+        while width > 1:
+            half = width // 2
+            type = f"<{width} x {kind}>"
+            parts = []
+            for first in (0, half):
+                places = ", ".join(f"i32 {first + lane}" for lane in range(half))
+                parts.append(self.put(f"shufflevector {type} {value}, {type} poison, <{half} x i32> <{places}>"))
+            width = half
+            if width == 1:
+                parts = [self.put(f"extractelement <1 x {kind}> {p}, i64 0") for p in parts]
+            value = rows.combine(self.scalar.at(width), node.attr, node.dtype, *parts)
+        return value
+
+    def _picked(self, i: int, value: str) -> str:
+        """The lane that was picked: the others hold the bits of 0."""
+        node = self.nest.nodes[i]
+        kind = ELEMENT[node.dtype]
+        bits = f"i{8 * _size(node.dtype)}"
+        if kind in ("float", "double"):
+            value = self.lanes.cast("bitcast", kind, bits, value)
+        elif kind == "i1":
+            value = self.lanes.cast("zext", "i1", bits, value)
+        name = f"llvm.vector.reduce.or.v{self.width}{bits}"
+        type = self.lanes.type(bits)
+        self.module.declare(name, bits, [type])
+        one = self.put(f"call {bits} @{name}({type} {value})")
+        if kind == "i1":
+            return self.put(f"icmp ne {bits} {one}, 0")
+        return self.put(f"bitcast {bits} {one} to {kind}") if kind in ("float", "double") else one
+
+
+def _mangled(type: str) -> str:
+    """How a vector type is spelt in the names of intrinsic functions."""
+    width, _, kind = type.strip("<>").split()
+    return f"v{width}{ {'float': 'f32', 'double': 'f64'}.get(kind, kind) }"
+
+
+def _width(nest: Nest, vector: int) -> int:
+    """Lanes to compute at once: a register of the commonest type, two of them where the body is small."""
+    lane = [n for i, n in enumerate(nest.nodes) if nest.schedule.lane[i] or nest.vertical]
+    sizes = [_size(n.dtype) for n in lane if n.dtype.startswith("float")] or [_size(n.dtype) for n in lane] or [8]
+    commonest = max(set(sizes), key=sizes.count)
+    width = max(4, vector // commonest)
+    return min(2 * width if len(lane) < _SMALL else width, 64)

@@ -1,0 +1,498 @@
+"""What each operation is in terms of maps, reductions, views, copies and products.
+
+An operation that is not described here is run by itself, by its own ``compute``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygraph.graph import Op
+from tinygraph.ops.convert import Cast
+from tinygraph.ops.creation import ARange
+from tinygraph.ops.elementwise import Elementwise
+from tinygraph.ops.join import Join
+from tinygraph.ops.layout import BroadcastTo, DimShuffle, Reshape, SpecifyShape, SumTo
+from tinygraph.ops.linalg import MatMul, TensorDot
+from tinygraph.ops.reduce import Reduce
+from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
+from tinygraph.ops.subtensor import ARRAY, FULL, AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
+from tinygraph.program.fuse import Builder, Shape, Unsupported, Value, View, packed
+from tinygraph.program.ir import Buffer, Instruction, Program
+
+__all__ = ["DTYPES", "Lowering", "lowers"]
+
+#: Those that nests compute with.
+DTYPES = frozenset(["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"])
+
+#: (lowering, operation, inputs, output buffers) -> values
+Rule = Callable[["Lowering", Any, Sequence[Value], Sequence[Buffer]], Sequence[Value]]
+
+#: The description of each operation, by its class.
+RULES: dict[type[Op], Rule] = {}
+
+
+def lowers(*ops: type[Op]) -> Callable[[Rule], Rule]:
+    """Register the description of operations."""
+
+    def register(rule: Rule) -> Rule:
+        RULES.update(dict.fromkeys(ops, rule))
+        return rule
+
+    return register
+
+
+class Pending(Value):
+    """A matrix product that is not made yet: it may be added to something, or be multiplied by a number."""
+
+    __slots__ = ("alpha", "x", "y")
+
+    def __init__(self, dtype: str, shape: Shape, x: View, y: View, alpha: Any = 1.0) -> None:
+        super().__init__(dtype, shape)
+        self.x = x
+        self.y = y
+        self.alpha = alpha
+
+
+class Lowering:
+    """A Program taken apart into steps.
+
+    Attributes
+    ----------
+    builder
+        Holds the steps.
+    values
+        What has become of each buffer; None where only running shows its shape.
+    calls
+        Positions of the instructions that are run by themselves.
+    """
+
+    def __init__(self, program: Program, elementwise: Callable[[str, str], bool]) -> None:
+        """``elementwise`` says of an operation and the dtype of its operands whether the backend has it in lanes."""
+        self.program = program
+        self.elementwise = elementwise
+        self.builder = Builder()
+        self.values: dict[int, Value | None] = {}
+        self.uses = [0] * len(program.buffers)
+        for step in program.instructions:
+            for n in step.reads:
+                self.uses[n] += 1
+        for n in program.outputs:
+            self.uses[n] += 2
+        for position, n in enumerate(program.inputs):
+            self._enter(n, "input", position)
+        self.opaque = False
+        for position, step in enumerate(program.instructions):
+            self._lower(position, step)
+
+    def _enter(self, n: int, kind: str, data: Any) -> None:
+        type = self.program.buffers[n].type
+        shape: Shape = type.shape  # type: ignore[assignment]
+        if not type.known:
+            self.values[n] = None
+            return
+        storage = self.builder.storage(kind, type.dtype, math.prod(shape), data)
+        self.values[n] = Value(type.dtype, shape, view=View(storage, shape, packed(shape)))
+
+    def value(self, n: int) -> Value | None:
+        """The value of a buffer."""
+        if n not in self.values:
+            self.values[n] = self.builder.constant(self.program.buffers[n].value)
+        value = self.values[n]
+        if isinstance(value, Pending):
+            value = self.values[n] = self.made(value)
+        return value
+
+    def _lower(self, position: int, step: Instruction) -> None:
+        buffers = self.program.buffers
+        outputs = [buffers[n] for n in step.outputs]
+        rule = RULES.get(type(step.op))
+        plain = not step.guard and not step.inner and not step.op.effects
+        typed = all(b.type.known and b.type.dtype in DTYPES for b in (*outputs, *(buffers[n] for n in step.inputs)))
+        if rule is not None and plain and typed:
+            fused = self._accumulated(step)
+            if fused is not None:
+                self.values[step.outputs[0]] = fused
+                return
+            inputs = [self.value(n) for n in step.inputs]
+            if None not in inputs:
+                try:
+                    results = rule(self, step.op, inputs, outputs)  # type: ignore[arg-type]
+                except Unsupported:
+                    pass
+                else:
+                    self.values.update(zip(step.outputs, results, strict=True))
+                    return
+        self._call(position, step, outputs)
+
+    def _call(self, position: int, step: Instruction, outputs: Sequence[Buffer]) -> None:
+        """Leave an instruction to be run by itself; its inputs are brought to memory."""
+        inputs = [v for n in step.reads if (v := self.value(n)) is not None]
+        known = [b for b in outputs if b.type.known and b.type.dtype in DTYPES]
+        made = self.builder.call(position, inputs, [(b.type.dtype, b.type.shape, b.index) for b in known])  # type: ignore[misc]
+        self.values.update(dict.fromkeys(step.outputs))
+        for b, v in zip(known, made, strict=True):
+            self.values[b.index] = v
+
+    # --- products -----------------------------------------------------------------------------------------------------
+
+    def made(self, pending: Pending, beta_of: Value | None = None) -> Value:
+        """A product in memory, added to a value if one is given."""
+        builder = self.builder
+        out = builder.temporary(pending.dtype, pending.shape)
+        beta = 0.0
+        if isinstance(beta_of, Pending):
+            self._product(beta_of, out, 0.0)
+            beta = 1.0
+        elif beta_of is not None:
+            builder.write(beta_of, out)
+            beta = 1.0
+        self._product(pending, out, beta)
+        return Value(pending.dtype, pending.shape, view=out)
+
+    def _product(self, pending: Pending, out: View, beta: float) -> None:
+        rows, columns = pending.x.shape[1], pending.y.shape[2]
+        stack = pending.x.shape[0]
+        shaped = View(out.storage, (stack, rows, columns), (rows * columns, columns, 1), out.offset)
+        self.builder.product(pending.x, pending.y, shaped, pending.alpha, beta)
+
+    def _accumulated(self, step: Instruction) -> Value | None:
+        """Sums and multiples of products that one product can take in: ``w - 0.1 * x.dot(y)``, ``x.dot(y) + a.dot(b)``."""
+        op = step.op
+        if not isinstance(op, Elementwise) or op.row not in ("mul", "neg", "add", "sub"):
+            return None
+        found = [self.values.get(n) for n in step.inputs]
+        if not any(isinstance(v, Pending) and self.uses[n] == 1 for v, n in zip(found, step.inputs, strict=True)):
+            return None
+        shape = self.program.buffers[step.outputs[0]].type.shape
+        if op.row == "neg":
+            return _scaled(found[0], -1.0)  # type: ignore[arg-type]
+        x, y = (v if isinstance(v, Pending) else self.value(n) for v, n in zip(found, step.inputs, strict=True))
+        if x is None or y is None or any(isinstance(v, Pending) and v.shape != shape for v in (x, y)):
+            return None
+        if op.row == "mul":
+            for a, b in ((x, y), (y, x)):
+                if isinstance(a, Pending) and b.uniform is not None and not isinstance(b, Pending):
+                    return _scaled(a, float(b.uniform))
+            return None
+        if op.row == "sub" and (not isinstance(y, Pending) or self.uses[step.inputs[1]] != 1):
+            return None
+        if op.row == "sub":
+            assert isinstance(y, Pending)
+            return self.made(_scaled(y, -1.0), x)
+        if not isinstance(y, Pending) or self.uses[step.inputs[1]] != 1:
+            x, y = y, x
+        if isinstance(x, Pending) and self.uses[step.inputs[found.index(x)]] != 1:
+            return None
+        assert isinstance(y, Pending)
+        return self.made(y, x) if isinstance(x, Pending) or x.shape == shape else None
+
+    def matrix(self, view: View) -> View:
+        """A stack of matrices in a layout that products take: rows or columns side by side."""
+        _, rows, columns = view.shape
+        down, across = view.strides[1:]
+        plain = (across == 1 or columns == 1) and (down >= columns or rows == 1)
+        turned = (down == 1 or rows == 1) and (across >= rows or columns == 1)
+        if plain or turned or view.storage.size == 0:
+            return view
+        return self.builder.view(self.builder.copied(view))
+
+
+def _scaled(pending: Pending, factor: float) -> Pending:
+    return Pending(pending.dtype, pending.shape, pending.x, pending.y, pending.alpha * factor)
+
+
+# --- elementwise ------------------------------------------------------------------------------------------------------
+
+
+@lowers(Elementwise)
+def _elementwise(lowering: Lowering, op: Elementwise, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    if not lowering.elementwise(op.row, inputs[-1].dtype):
+        raise Unsupported
+    (out,) = outputs
+    return [lowering.builder.map(op.row, out.type.dtype, out.type.shape, *inputs)]  # type: ignore[arg-type]
+
+
+@lowers(Cast)
+def _cast(lowering: Lowering, op: Cast, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (x,) = inputs
+    if x.dtype == op.dtype:
+        return [x]
+    if x.uniform is not None:
+        with np.errstate(all="ignore"):
+            return [Value(op.dtype, x.shape, uniform=x.uniform.astype(op.dtype))]
+    return [lowering.builder.map("cast", op.dtype, x.shape, x)]
+
+
+# --- layout -----------------------------------------------------------------------------------------------------------
+
+
+@lowers(BroadcastTo)
+def _broadcast(lowering: Lowering, op: BroadcastTo, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    return [lowering.builder.broadcast(inputs[0], outputs[0].type.shape)]  # type: ignore[arg-type]
+
+
+@lowers(Reshape, SpecifyShape)
+def _reshape(lowering: Lowering, op: Reshape, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    return [lowering.builder.reshape(inputs[0], outputs[0].type.shape)]  # type: ignore[arg-type]
+
+
+@lowers(DimShuffle)
+def _dimshuffle(lowering: Lowering, op: DimShuffle, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    return [lowering.builder.transpose(inputs[0], op.pattern)]
+
+
+@lowers(SumTo)
+def _sum_to(lowering: Lowering, op: SumTo, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (x, _), shape = inputs, outputs[0].type.shape
+    lead = len(x.shape) - len(shape)
+    axes = [i for i, n in enumerate(x.shape) if n != 1 and (i < lead or shape[i - lead] == 1)]
+    axes = [i for i in range(len(x.shape)) if i in axes or i < lead]
+    kind = "any" if x.dtype == "bool" else "sum"
+    return [lowering.builder.reshape(lowering.builder.reduce(kind, x, axes, True), shape)]  # type: ignore[arg-type]
+
+
+def _part(op: Any, x: View) -> View:
+    """The part of a view that integers and slices, all of them known, select."""
+    strides: list[int] = []
+    shape: list[int] = []
+    offset, axis = x.offset, 0
+    for entry in op.idx:
+        if entry is None or entry is Ellipsis:
+            raise Unsupported
+        n, step = x.shape[axis], x.strides[axis]
+        if isinstance(entry, tuple):
+            if any(isinstance(b, str) for b in entry):
+                raise Unsupported
+            places = range(n)[slice(*entry)]
+            shape.append(len(places))
+            strides.append(step * places.step)
+            offset += step * places.start if places else 0
+        elif isinstance(entry, int):
+            offset += step * (entry + n if entry < 0 else entry)
+        else:
+            raise Unsupported
+        axis += 1
+    return View(x.storage, (*shape, *x.shape[axis:]), (*strides, *x.strides[axis:]), offset)
+
+
+@lowers(Subtensor)
+def _subtensor(lowering: Lowering, op: Subtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    x, out = inputs[0], outputs[0].type
+    if x.uniform is not None:
+        return [Value(out.dtype, out.shape, uniform=x.uniform)]  # type: ignore[arg-type]
+    view = _part(op, lowering.builder.view(x))
+    return [Value(out.dtype, view.shape, view=view)]
+
+
+@lowers(IncSubtensor)
+def _inc_subtensor(lowering: Lowering, op: IncSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    x, y = inputs[:2]
+    builder = lowering.builder
+    out = builder.temporary(x.dtype, x.shape)
+    part = _part(op, out)
+    if part.shape != x.shape or not op.set:
+        builder.write(x, out)
+    if not op.set:
+        before = Value(x.dtype, part.shape, view=part)
+        y = builder.map("or_" if x.dtype == "bool" else "add", x.dtype, part.shape, before, y)
+        assert y.group is not None
+        y.group.store(y.node, part, part.strides)
+    else:
+        builder.write(y, part)
+    return [Value(x.dtype, x.shape, view=out)]
+
+
+@lowers(Join)
+def _join(lowering: Lowering, op: Join, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
+    out = lowering.builder.temporary(outputs[0].type.dtype, shape)
+    start = 0
+    for x in inputs:
+        part = View(out.storage, x.shape, out.strides, out.offset + start * out.strides[op.axis])
+        lowering.builder.write(x, part)
+        start += x.shape[op.axis]
+    return [Value(out.dtype, shape, view=out)]
+
+
+@lowers(ARange)
+def _arange(lowering: Lowering, op: ARange, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    start, _, step = (x.uniform for x in inputs)
+    if op.dtype != "int64" or start is None or step is None:
+        raise Unsupported
+    return [lowering.builder.index(outputs[0].type.shape, (int(step),), int(start))]  # type: ignore[arg-type]
+
+
+# --- reductions -------------------------------------------------------------------------------------------------------
+
+
+@lowers(Reduce)
+def _reduce(lowering: Lowering, op: Reduce, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (x,), builder = inputs, lowering.builder
+    if op.dtype != x.dtype:
+        x = builder.map("neq" if op.dtype == "bool" else "cast", op.dtype, x.shape, *_against_zero(op, x))
+    return [builder.reduce(op.kind, x, op.axes, op.keepdims)]
+
+
+def _against_zero(op: Reduce, x: Value) -> Sequence[Value]:
+    if op.dtype != "bool":
+        return (x,)
+    return (x, Value(x.dtype, (), uniform=np.zeros((), x.dtype)[()]))
+
+
+@lowers(Softmax)
+def _softmax(lowering: Lowering, op: Softmax, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (x,), builder = inputs, lowering.builder
+    top = builder.reduce("max", x, (op.axis,), True)
+    e = builder.map("exp", x.dtype, x.shape, builder.map("sub", x.dtype, x.shape, x, top))
+    total = builder.reduce("sum", e, (op.axis,), True)
+    return [builder.map("true_div", x.dtype, x.shape, e, total)]
+
+
+@lowers(LogSoftmax)
+def _log_softmax(lowering: Lowering, op: LogSoftmax, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (x,), builder = inputs, lowering.builder
+    top = builder.reduce("max", x, (op.axis,), True)
+    shifted = builder.map("sub", x.dtype, x.shape, x, top)
+    total = builder.reduce("sum", builder.map("exp", x.dtype, x.shape, shifted), (op.axis,), True)
+    return [builder.map("sub", x.dtype, x.shape, shifted, builder.map("log", x.dtype, total.shape, total))]
+
+
+@lowers(SoftmaxGrad)
+def _softmax_grad(lowering: Lowering, op: SoftmaxGrad, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (g, y), builder = inputs, lowering.builder
+    total = builder.reduce("sum", builder.map("mul", y.dtype, y.shape, g, y), (op.axis,), True)
+    return [builder.map("mul", y.dtype, y.shape, y, builder.map("sub", y.dtype, y.shape, g, total))]
+
+
+@lowers(LogSumExp)
+def _log_sum_exp(lowering: Lowering, op: LogSumExp, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    (x,), builder = inputs, lowering.builder
+    if 0 in x.shape:
+        raise Unsupported
+    dtype = x.dtype
+    top = builder.reduce("max", x, op.axes, True)
+    finite = builder.map("isfinite", "bool", top.shape, top)
+    top = builder.map("switch", dtype, top.shape, finite, top, Value(dtype, (), uniform=np.zeros((), dtype)[()]))
+    e = builder.map("exp", dtype, x.shape, builder.map("sub", dtype, x.shape, x, top))
+    total = builder.reduce("sum", e, op.axes, True)
+    out = builder.map("add", dtype, top.shape, builder.map("log", dtype, top.shape, total), top)
+    return [builder.reshape(out, outputs[0].type.shape)]  # type: ignore[arg-type]
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+@lowers(MatMul)
+def _matmul(lowering: Lowering, op: MatMul, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    x, y = inputs
+    shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
+    if x.dtype not in ("float32", "float64"):
+        raise Unsupported
+    builder = lowering.builder
+    if len(x.shape) == 1:
+        x = builder.reshape(x, (1, *x.shape))
+    if len(y.shape) == 1:
+        y = builder.reshape(y, (*y.shape, 1))
+    stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    if stack and math.prod(y.shape[:-2]) == 1:
+        # One matrix for all of the stack: the stack's rows are rows of one matrix, which is a view as a rule.
+        left = builder.reshape(x, (1, math.prod(x.shape[:-1]), x.shape[-1]))
+        right = builder.reshape(y, (1, *y.shape[-2:]))
+    else:
+        left = _stacked(builder, x, stack)
+        right = _stacked(builder, y, stack)
+    return [_pending(lowering, left, right, shape)]
+
+
+def _stacked(builder: Builder, x: Value, stack: Shape) -> Value:
+    full = builder.broadcast(x, (*stack, *x.shape[-2:]))
+    return builder.reshape(full, (math.prod(stack), *x.shape[-2:]))
+
+
+def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Pending:
+    left, right = lowering.builder.view(x), lowering.builder.view(y)
+    return Pending(x.dtype, shape, lowering.matrix(left), lowering.matrix(right))
+
+
+@lowers(TensorDot)
+def _tensordot(lowering: Lowering, op: TensorDot, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    x, y = inputs
+    if x.dtype not in ("float32", "float64"):
+        raise Unsupported
+    builder, batch = lowering.builder, tuple(range(op.batch))
+    x_free = [i for i in range(op.batch, len(x.shape)) if i not in op.x_axes]
+    y_free = [i for i in range(op.batch, len(y.shape)) if i not in op.y_axes]
+    stack = math.prod(x.shape[: op.batch])
+    inner = math.prod(x.shape[i] for i in op.x_axes)
+    left = builder.transpose(x, (*batch, *x_free, *op.x_axes))
+    right = builder.transpose(y, (*batch, *op.y_axes, *y_free))
+    rows, columns = math.prod(x.shape[i] for i in x_free), math.prod(y.shape[i] for i in y_free)
+    left = builder.reshape(left, (stack, rows, inner))
+    right = builder.reshape(right, (stack, inner, columns))
+    return [_pending(lowering, left, right, outputs[0].type.shape)]  # type: ignore[arg-type]
+
+
+# --- indexing ---------------------------------------------------------------------------------------------------------
+
+
+def _is_range(value: Value, n: int) -> bool:
+    """Whether a vector of integers is 0, 1, …, n - 1 for certain."""
+    view = value.view
+    if value.shape != (n,):
+        return False
+    if view is not None and view.storage.kind == "constant":
+        return bool(np.array_equal(view.storage.data.reshape(-1), np.arange(n)))
+    group = value.group
+    if group is not None and not value.row and group.nodes[value.node].op == "index":
+        counter = group.operands[group.nodes[value.node].attr]
+        return counter.view.offset == 0 and counter.strides == (1,)
+    return n == 1 and value.uniform is not None and value.uniform == 0
+
+
+@lowers(AdvancedSubtensor)
+def _advanced_subtensor(
+    lowering: Lowering, op: AdvancedSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]
+) -> Any:
+    x, *indices = inputs
+    builder = lowering.builder
+    shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
+    if any(v.dtype == "bool" or v.dtype == "uint64" for v in indices):
+        raise Unsupported
+    pairs = op.idx == (ARRAY, ARRAY) and len(x.shape) == 2 and len(indices) == 2
+    if pairs and _is_range(indices[0], x.shape[0]) and indices[1].shape == shape and x.view is None and x.group:
+        return [builder.pick(x, indices[1])]
+    # x[:, …, i, j, …]: arrays that follow one another, after whole axes.
+    lead = next((i for i, entry in enumerate(op.idx) if entry != FULL), 0)
+    arrays = op.idx[lead:]
+    if any(entry != ARRAY for entry in arrays) or 0 in x.shape:
+        raise Unsupported
+    view = builder.view(x)
+    block = np.broadcast_shapes(*(v.shape for v in indices))
+    tail = len(shape) - lead - len(block)
+    strides = (*view.strides[:lead], *([0] * len(block)), *view.strides[lead + len(arrays) :])
+    dims = tuple((x.shape[i], view.strides[i]) for i in range(lead, lead + len(arrays)))
+    wide = [builder.reshape(builder.broadcast(v, block), (*block, *([1] * tail))) for v in indices]
+    return [builder.gather(shape, view, strides, dims, wide)]
+
+
+@lowers(AdvancedIncSubtensor)
+def _advanced_inc_subtensor(
+    lowering: Lowering, op: AdvancedIncSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]
+) -> Any:
+    x, y, *indices = inputs
+    builder = lowering.builder
+    rows = op.idx == (ARRAY, ARRAY) and len(x.shape) == 2 and len(indices) == 2 and 0 not in x.shape
+    if not rows or not _is_range(indices[0], x.shape[0]) or indices[1].shape != x.shape[:1]:
+        raise Unsupported
+    if indices[1].dtype in ("bool", "uint64") or x.dtype == "bool":
+        raise Unsupported
+    n = x.shape[0]
+    value = builder.reshape(builder.broadcast(y, (n,)), (n, 1))
+    if not op.set and not (x.uniform is not None and x.uniform == 0):
+        raise Unsupported
+    return [builder.at_column(builder.view(indices[1]), value, x, x.shape)]

@@ -1,0 +1,540 @@
+"""From a Program to a plan: nests and products in order, and a place in memory for each value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygraph.program.fuse import PIECE, Call, Group, Operand, Product, Shape, Step, Storage, Value, View
+from tinygraph.program.ir import Program
+from tinygraph.program.lower import Lowering
+from tinygraph.program.nest import Access, Nest
+
+__all__ = ["NestCall", "Plan", "plan_of"]
+
+#: Rows up to this length are computed in registers, in vectors of one of these lengths.
+_SINGLE = (4, 8, 16)
+
+#: Every value begins at a multiple of this many bytes.
+_ALIGNED = 64
+
+
+@dataclass
+class NestCall:
+    """A nest on operands of known places and sizes.
+
+    Attributes
+    ----------
+    nest
+        Its structure.
+    operands
+        A view for each access.
+    extents
+        Of all axes: outer, lanes of a vertical nest, reduced.
+    strides
+        For each access a stride for each axis, in elements.
+    total
+        Of a flat nest the extent of the whole vector.
+    """
+
+    nest: Nest
+    operands: list[Operand]
+    extents: Shape
+    strides: list[Shape]
+    total: int = 0
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.extents)
+
+
+@dataclass
+class Plan:
+    """What runs, and where values are.
+
+    Attributes
+    ----------
+    program
+        What it does.
+    steps
+        ``NestCall``, ``Product`` and ``Call``, in order.
+    offsets
+        For each temporary storage its place in the arena, in bytes, by the storage's number.
+    arena
+        Bytes of the arena.
+    homes
+        For storages that are no longer separate, the storage whose memory they use.
+    results
+        For each output of the Program: its view, or None where only a call by itself knows it.
+    updated
+        For outputs that are written straight into an input: the position of the output -> that of the input.
+    fresh
+        Storages that outputs are handed over in, by the position of the output.
+    calls
+        Whether any instruction is run by itself.
+    """
+
+    program: Program
+    steps: list[Any]
+    offsets: dict[int, int]
+    arena: int
+    homes: dict[int, Storage]
+    results: list[View | None]
+    updated: dict[int, int]
+    fresh: dict[int, int]
+    storages: list[Storage]
+
+    @property
+    def calls(self) -> bool:
+        return any(isinstance(step, Call) for step in self.steps)
+
+    @property
+    def fallible(self) -> bool:
+        """Whether running it can find an index out of bounds."""
+        return any(isinstance(step, NestCall) and step.nest.checks for step in self.steps)
+
+    def home(self, storage: Storage) -> Storage:
+        """The storage whose memory a storage uses."""
+        while storage.index in self.homes:
+            storage = self.homes[storage.index]
+        return storage
+
+
+def plan_of(program: Program, targets: Sequence[int | None], elementwise: Callable[[str, str], bool]) -> Plan:
+    """Fuse a Program, and give everything a place.
+
+    Parameters
+    ----------
+    program
+        What to run.
+    targets
+        For each output the position of the input that it is the new value of, None for the others.
+    elementwise
+        Whether the backend has an elementwise operation on operands of a dtype.
+    """
+    return _Planner(program, targets, elementwise).plan()
+
+
+class _Planner:
+    def __init__(
+        self, program: Program, targets: Sequence[int | None], elementwise: Callable[[str, str], bool]
+    ) -> None:
+        self.program = program
+        self.targets = targets
+        self.lowering = Lowering(program, elementwise)
+        self.builder = self.lowering.builder
+        self.homes: dict[int, Storage] = {}
+        self.updated: dict[int, int] = {}
+        self.fresh: dict[int, int] = {}
+
+    def plan(self) -> Plan:
+        results = self._results()
+        steps = _sunk(self._alive(results))
+        self._update(steps, results)
+        steps = [s for s in steps if not self._is_void(s)]
+        called = [finished(s) if isinstance(s, Group) else s for s in steps]
+        self._share(called, results)
+        offsets, size = self._places(called, results)
+        storages = self.builder.storages
+        return Plan(self.program, called, offsets, size, self.homes, results, self.updated, self.fresh, storages)
+
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    def _results(self) -> list[View | None]:
+        """The outputs in memory of their own; what belongs to an input, a constant or another output is copied."""
+        taken: set[int] = set()
+        results: list[View | None] = []
+        for n in self.program.outputs:
+            value = self.lowering.value(n)
+            if value is None:
+                results.append(None)
+                continue
+            view = self.builder.view(value)
+            own = view.storage.kind == "temporary" and view.whole and view.storage.index not in taken
+            if not own:
+                copy = self.builder.temporary(view.dtype, view.shape)
+                self.builder.write(Value(view.dtype, view.shape, view=view), copy)
+                view = copy
+            taken.add(view.storage.index)
+            self.fresh[view.storage.index] = len(results)
+            results.append(view)
+        return results
+
+    def _alive(self, results: Sequence[View | None]) -> list[Step]:
+        """The steps that something depends on."""
+        wanted = {v.storage.index for v in results if v is not None}
+        kept: list[Step] = []
+        for step in reversed(self.builder.steps):
+            checks = isinstance(step, Group) and any(n.op == "check" for n in step.nodes)
+            if isinstance(step, Call) or checks or not wanted.isdisjoint(written(step)):
+                kept.append(step)
+                wanted.update(read(step))
+        return kept[::-1]
+
+    def _update(self, steps: Sequence[Step], results: Sequence[View | None]) -> None:
+        """Write new values of shared variables straight over the old ones, where nobody reads these any more."""
+        last_failure = max((i for i, s in enumerate(steps) if _can_fail(s)), default=-1)
+        first_write: dict[int, int] = {}
+        readers: dict[int, list[int]] = {}
+        for i, step in enumerate(steps):
+            for k in written(step):
+                first_write.setdefault(k, i)
+            for k in read(step):
+                readers.setdefault(k, []).append(i)
+        inputs = {s.data: s for s in self.builder.storages if s.kind == "input"}
+        for position, (target, view) in enumerate(zip(self.targets, results, strict=True)):
+            if target is None or view is None or self.program.inputs.count(self.program.inputs[target]) != 1:
+                continue
+            storage, old = view.storage, inputs.get(target)
+            at = first_write.get(storage.index)
+            if old is None or at is None or at <= last_failure or storage.dtype != old.dtype:
+                continue
+            if storage.size != old.size or self.targets.count(target) != 1:
+                continue
+            late = [i for i in readers.get(old.index, ()) if i >= at]
+            if all(i == at and _elementwise_reads(steps[i], old, view) for i in late):
+                self.homes[storage.index] = old
+                self.updated[position] = target
+                del self.fresh[storage.index]
+
+    def _is_void(self, step: Step) -> bool:
+        """Whether a step copies something onto itself."""
+        if not isinstance(step, Group) or len(step.stores) != 1 or len(step.nodes) != 1:
+            return False
+        (node, k), source = step.stores[0], step.operands[step.nodes[0].attr or 0]
+        into = step.operands[k]
+        home = self.homes.get(into.view.storage.index)
+        return step.nodes[node].op == "load" and home is source.view.storage and source.strides == into.strides
+
+    # --- memory -------------------------------------------------------------------------------------------------------
+
+    def _home(self, index: int) -> int:
+        while index in self.homes:
+            index = self.homes[index].index
+        return index
+
+    def _share(self, steps: Sequence[Any], results: Sequence[View | None]) -> None:
+        """Let a nest write a result over an operand that it is the last to read."""
+        last: dict[int, int] = {}
+        for i, step in enumerate(steps):
+            for k in (*read(step), *written(step)):
+                last[self._home(k)] = i
+        first: dict[int, int] = {}
+        for i in range(len(steps) - 1, -1, -1):
+            for k in written(steps[i]):
+                first[self._home(k)] = i
+        held = {self._home(v.storage.index) for v in results if v is not None}
+        storages = self.builder.storages
+        for i, step in enumerate(steps):
+            if not isinstance(step, NestCall):
+                continue
+            used: set[int] = set()
+            for k, into in enumerate(step.operands):
+                new = into.view.storage
+                if into.role != "store" or new.kind != "temporary" or new.index in self.homes or not into.view.whole:
+                    continue
+                if first[new.index] != i or new.index in held:
+                    continue
+                for j, source in enumerate(step.operands):
+                    if source.role != "load":
+                        continue
+                    old = storages[self._home(source.view.storage.index)]
+                    free = old.kind == "temporary" and old.index not in held and last[old.index] == i
+                    if not free or old.index in used or old.nbytes != new.nbytes or not source.view.whole:
+                        continue
+                    if old.dtype == new.dtype and _may_overwrite(step, k, j, self._home):
+                        used.add(old.index)
+                        self.homes[new.index] = old
+                        last[old.index] = max(i, last.get(new.index, i))
+                        break
+
+    def _places(self, steps: Sequence[Any], results: Sequence[View | None]) -> tuple[dict[int, int], int]:
+        """A place in the arena for each temporary storage; what is needed at the same time is in different places."""
+        storages = self.builder.storages
+        outside = set(self.fresh)
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for i, step in enumerate(steps):
+            for k in (*read(step), *written(step)):
+                k = self._home(k)
+                if storages[k].kind == "temporary" and k not in outside:
+                    first.setdefault(k, i)
+                    last[k] = i
+        offsets: dict[int, int] = {}
+        size = 0
+        free: list[tuple[int, int]] = []  # gaps: (offset, bytes), by offset
+        ending: dict[int, list[int]] = {}
+        for k, i in last.items():
+            ending.setdefault(i, []).append(k)
+        starting: dict[int, list[int]] = {}
+        for k, i in first.items():
+            starting.setdefault(i, []).append(k)
+        for i in range(len(steps)):
+            for k in sorted(starting.get(i, ()), key=lambda k: -storages[k].nbytes):
+                need = _rounded(storages[k].nbytes)
+                fitting = [gap for gap in free if gap[1] >= need]
+                if fitting:
+                    gap = min(fitting, key=lambda gap: gap[1])
+                    free.remove(gap)
+                    offsets[k] = gap[0]
+                    if gap[1] > need:
+                        free.append((gap[0] + need, gap[1] - need))
+                else:
+                    tail = next((gap for gap in free if gap[0] + gap[1] == size), None)
+                    if tail is not None:
+                        free.remove(tail)
+                        size = tail[0]
+                    offsets[k] = size
+                    size += need
+            for k in ending.get(i, ()):
+                _released(free, offsets[k], _rounded(storages[k].nbytes))
+        return offsets, size
+
+
+def _released(free: list[tuple[int, int]], start: int, size: int) -> None:
+    """Add a gap, joined with its neighbours."""
+    for gap in list(free):
+        if gap[0] + gap[1] == start:
+            free.remove(gap)
+            start, size = gap[0], size + gap[1]
+        elif start + size == gap[0]:
+            free.remove(gap)
+            size += gap[1]
+    free.append((start, size))
+
+
+def _rounded(size: int) -> int:
+    return -(-max(size, 1) // _ALIGNED) * _ALIGNED
+
+
+def read(step: Any) -> list[int]:
+    """Numbers of the storages that a step reads."""
+    if isinstance(step, Product):
+        views = [step.x, step.y]
+        if isinstance(step.alpha, View):
+            views.append(step.alpha)
+        if step.beta:
+            views.append(step.out)
+        return [v.storage.index for v in views]
+    if isinstance(step, Call):
+        return [v.storage.index for v in step.inputs]
+    return [o.view.storage.index for o in step.operands if o.role in ("load", "gather")]
+
+
+def written(step: Any) -> list[int]:
+    """Numbers of the storages that a step writes to."""
+    if isinstance(step, Product):
+        return [step.out.storage.index]
+    if isinstance(step, Call):
+        return []
+    return [o.view.storage.index for o in step.operands if o.role == "store"]
+
+
+def _can_fail(step: Any) -> bool:
+    return isinstance(step, Call) or (
+        isinstance(step, Group) and any(n.op in ("check", "pick", "gather") for n in step.nodes)
+    )
+
+
+def _sunk(steps: list[Step]) -> list[Step]:
+    """The steps with those that can fail as early as possible, so that nothing has been overwritten when they do."""
+    last = max((i for i, s in enumerate(steps) if _can_fail(s)), default=-1)
+    if last < 0:
+        return steps
+    needed: set[int] = set()
+    early: set[int] = set()
+    for i in range(last, -1, -1):
+        if _can_fail(steps[i]) or not needed.isdisjoint(written(steps[i])):
+            early.add(i)
+            needed.update(read(steps[i]))
+    order = [s for i, s in enumerate(steps[: last + 1]) if i in early]
+    order += [s for i, s in enumerate(steps[: last + 1]) if i not in early]
+    return order + steps[last + 1 :]
+
+
+def _elementwise_reads(step: Step, old: Storage, new: View) -> bool:
+    """Whether a step reads ``old`` only where it writes ``new``, each element before it is written."""
+    if not isinstance(step, Group):
+        return False
+    into = [o for o in step.operands if o.role == "store" and o.view.storage is new.storage]
+    if len(into) != 1 or not new.whole:
+        return False
+    for o in step.operands:
+        if o.role == "gather" and o.view.storage is old:
+            return False
+        if o.role == "load" and o.view.storage is old:
+            if o.strides != into[0].strides or o.view.offset != into[0].view.offset:
+                return False
+    call = finished(step)
+    k = next(i for i, o in enumerate(call.operands) if o.role == "store" and o.view.storage is new.storage)
+    loads = [i for i, o in enumerate(call.operands) if o.role == "load" and o.view.storage is old]
+    return all(_in_time(call, k, j) for j in loads)
+
+
+def _may_overwrite(call: NestCall, store: int, load: int, home: Callable[[int], int]) -> bool:
+    """Whether a nest may write to the memory that one of its operands is in."""
+    same = home(call.operands[load].view.storage.index)
+    for j, o in enumerate(call.operands):
+        if j == store or o.role == "index" or home(o.view.storage.index) != same:
+            continue
+        if o.role != "load" or call.strides[j] != call.strides[store]:
+            return False
+        if o.view.offset != call.operands[store].view.offset or not _in_time(call, store, j):
+            return False
+    return True
+
+
+def _in_time(call: NestCall, store: int, load: int) -> bool:
+    """Whether each element is read for the last time before it is overwritten."""
+    nest = call.nest
+    if nest.accesses[store].moves != nest.accesses[load].moves:
+        return False
+    return nest.schedule.last_read(load) <= nest.schedule.first_write(store)
+
+
+# --- nests ------------------------------------------------------------------------------------------------------------
+
+
+def finished(group: Group) -> NestCall:
+    """A group as a nest: axes put in order and merged where all operands allow it."""
+    extents = list(group.shape)
+    reduced = set(group.axes if group.axes is not None else ())
+    nodes, operands, stores = _pruned(group)
+    strides = [list(o.strides) for o in operands]
+    if group.flat:
+        pieces = [-(-extents[0] // PIECE), min(PIECE, extents[0])]
+        wide = [
+            [s[0], 0] if o.role == "store" and not _lane_store(nodes, stores, operands, k) else [s[0] * PIECE, s[0]]
+            for k, (o, s) in enumerate(zip(operands, strides, strict=True))
+        ]
+        return _nest(group, nodes, operands, stores, [pieces[0]], [pieces[1]], [[s[0]] for s in wide],
+                     [[s[1]] for s in wide], vertical=False)  # fmt: skip
+    keep = [i for i, n in enumerate(extents) if n != 1]
+    if group.axes is None:
+        outer = keep
+        inner: list[int] = []
+    else:
+        outer = [i for i in keep if i not in reduced]
+        inner = [i for i in keep if i in reduced]
+    outer_extents, outer_strides = _merged([extents[i] for i in outer], [[s[i] for i in outer] for s in strides])
+    inner_extents, inner_strides = _merged([extents[i] for i in inner], [[s[i] for i in inner] for s in strides])
+    vertical = False
+    if group.axes is None or not inner_extents:
+        # A map: lanes run over the last axis.
+        inner_extents = outer_extents[-1:] or [1]
+        inner_strides = [s[-1:] or [0] for s in outer_strides]
+        outer_extents, outer_strides = outer_extents[:-1], [s[:-1] for s in outer_strides]
+    elif outer_extents:
+        vertical = _is_vertical(outer_strides, inner_strides, operands) and _one_pass(nodes, stores)
+    return _nest(group, nodes, operands, stores, outer_extents, inner_extents, outer_strides, inner_strides, vertical)
+
+
+def _pruned(group: Group) -> tuple[list[Any], list[Operand], list[tuple[int, int]]]:
+    """The nodes that something is stored or checked of, and their operands."""
+    needed = {n for n, _ in group.stores} | {i for i, n in enumerate(group.nodes) if n.op == "check"}
+    for i in range(len(group.nodes) - 1, -1, -1):
+        if i in needed:
+            needed.update(group.nodes[i].args)
+    number = {old: new for new, old in enumerate(sorted(needed))}
+    accesses: dict[int, int] = {}
+    nodes = []
+    for i in sorted(needed):
+        node = group.nodes[i]
+        attr = node.attr
+        if node.op in ("load", "index", "gather"):
+            attr = accesses.setdefault(node.attr, len(accesses))
+        nodes.append(node._replace(args=tuple(number[a] for a in node.args), attr=attr))
+    stores = [(number[n], accesses.setdefault(k, len(accesses))) for n, k in group.stores]
+    operands = [group.operands[k] for k in accesses]
+    return nodes, operands, stores
+
+
+def _lane_store(nodes: Sequence[Any], stores: Sequence[tuple[int, int]], operands: Sequence[Operand], k: int) -> bool:
+    """Whether a flat group stores an element of the vector there, not one of its pieces' results."""
+    node = next(n for n, access in stores if access == k)
+    pending = [node]
+    while pending:
+        n = nodes[pending.pop()]
+        if n.op in ("reduce", "pick"):
+            return False
+        pending.extend(n.args)
+    return True
+
+
+def _one_pass(nodes: Sequence[Any], stores: Sequence[tuple[int, int]]) -> bool:
+    """Whether nothing that is reduced is needed to reduce or store an element."""
+    behind: set[int] = set()
+    for i, node in enumerate(nodes):
+        if node.op == "pick":
+            return False
+        if node.op == "reduce" or not behind.isdisjoint(node.args):
+            if node.op == "reduce" and not behind.isdisjoint(node.args):
+                return False
+            behind.add(i)
+    return True
+
+
+def _is_vertical(outer: Sequence[Sequence[int]], inner: Sequence[Sequence[int]], operands: Sequence[Operand]) -> bool:
+    """Whether neighbours in memory lie along the last kept axis rather than the last reduced one."""
+    across = along = 0
+    for o, kept, gone in zip(operands, outer, inner, strict=True):
+        if o.role == "load" and any(gone):
+            across += kept[-1] == 1 or (kept[-1] == 0 and gone[-1] != 1)
+            along += gone[-1] == 1
+    return across > along
+
+
+def _merged(extents: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """Neighbouring axes as one, where every operand walks through both in one stride."""
+    i = len(extents) - 2
+    while i >= 0:
+        if all(s[i] == s[i + 1] * extents[i + 1] for s in strides):
+            extents[i : i + 2] = [extents[i] * extents[i + 1]]
+            for s in strides:
+                del s[i]
+        i -= 1
+    return extents, strides
+
+
+def _nest(
+    group: Group,
+    nodes: Sequence[Any],
+    operands: Sequence[Operand],
+    stores: Sequence[tuple[int, int]],
+    outer_extents: list[int],
+    inner_extents: list[int],
+    outer_strides: list[list[int]],
+    inner_strides: list[list[int]],
+    vertical: bool,
+) -> NestCall:
+    lane = [outer[-1] if vertical else inner[-1] for outer, inner in zip(outer_strides, inner_strides, strict=True)]
+    accesses = []
+    for o, step, inner in zip(operands, lane, inner_strides, strict=True):
+        kind = "unit" if step == 1 else "same" if step == 0 else "strided"
+        accesses.append(Access(o.view.dtype, kind, any(inner), o.role, len(o.dims)))
+    single = 0
+    if not vertical and not group.flat and outer_extents and len(inner_extents) == 1:
+        single = next((n for n in _SINGLE if 0 < inner_extents[0] <= n), 0)
+    nest = Nest(
+        len(outer_extents) - vertical,
+        len(inner_extents),
+        vertical,
+        group.flat,
+        single,
+        tuple(accesses),
+        tuple(nodes),
+        tuple(stores),
+    )
+    strides = [tuple([*o, *i]) for o, i in zip(outer_strides, inner_strides, strict=True)]
+    total = group.shape[0] if group.flat else 0
+    return NestCall(nest, list(operands), (*outer_extents, *inner_extents), strides, total)
+
+
+def as_array_strides(view: View) -> tuple[int, ...]:
+    """The strides of a view in bytes."""
+    item = np.dtype(view.dtype).itemsize
+    return tuple(s * item for s in view.strides)
