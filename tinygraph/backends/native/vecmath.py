@@ -1,0 +1,392 @@
+"""Mathematical functions on lanes of floats: straight-line code from polynomials of our own.
+
+ACCURACY_TABLE
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tinygraph.backends.native import vecmath_coefficients as fit
+from tinygraph.backends.native.emit import Lanes
+from tinygraph.backends.native.vecmath_base import Floats
+from tinygraph.backends.native.vecmath_pow import power
+
+__all__ = ["FUNCTIONS", "OWN"]
+
+_LN2 = math.log(2)
+_LN2_TAIL = {"float": -1.9046542121259336e-09, "double": 2.3190468138462996e-17}  # log(2) less its nearest float
+_SIGNIFICANT = {"float": 2.0**-30, "double": 2.0**-60}  # below it x is expm1(x), log1p(x) and sin(x), to rounding
+_INF = math.inf
+
+
+def _near(m: Floats, value: float) -> float:
+    """The nearest number of the kind."""
+    return float(np.float32(value)) if m.single else value
+
+
+# --- exponentials -------------------------------------------------------------------------------------------------
+
+
+def _reduced(m: Floats, x: str, offset: int) -> tuple[str, str, str]:
+    """``n``, ``n + magic + offset`` and ``r`` with x = n*log(2) + r, n whole, |r| <= log(2) / 2.
+
+    x - n * log(2), with the leading part of log(2), has no bits below those of x and of that part: it is exact.
+    """
+    shifted = m.fma(x, 1 / _LN2, m.magic + offset)
+    n = m.sub(shifted, m.magic + offset)
+    r = m.fma(n, -_near(m, _LN2), x)
+    return n, shifted, m.fma(n, -_LN2_TAIL[m.kind], r)
+
+
+def _expm1_reduced(m: Floats, r: str, coefficients: dict[str, tuple[float, ...]]) -> str:
+    q = m.polynomial(r, coefficients[m.kind])
+    return m.fma(m.mul(r, r), q, r)
+
+
+def _exp_of(m: Floats, x: str, halvings: int = 0) -> str:
+    """``exp(x) / 2**halvings`` for x that was limited to where n does not leave its field."""
+    n, shifted, r = _reduced(m, x, 2 * m.bias - halvings)
+    return m.scaled(m.add(_expm1_reduced(m, r, fit.EXP), 1.0), n, shifted)
+
+
+def _exp(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    low, high = (-104.0, 89.0) if m.single else (-746.0, 710.0)  # beyond, the results are 0 and inf
+    return _exp_of(m, m.at_least(m.at_most(x, high), low))
+
+
+def _exp_minus_abs(m: Floats, x: str) -> str:
+    return _exp_of(m, m.at_least(m.neg(m.abs(x)), -104.0 if m.single else -746.0))
+
+
+def _exp2(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    low, high = (-151.0, 129.0) if m.single else (-1076.0, 1025.0)
+    x = m.at_least(m.at_most(x, high), low)
+    shifted = m.add(x, m.magic + 2 * m.bias)
+    n = m.sub(shifted, m.magic + 2 * m.bias)
+    r = m.sub(x, n)
+    return m.scaled(m.fma(r, m.polynomial(r, fit.EXP2[kind]), 1.0), n, shifted)
+
+
+def _expm1(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    low, high = (-18.0, 89.0) if m.single else (-38.0, 710.0)
+    limited = m.at_least(m.at_most(x, high), low)
+    _, shifted, r = _reduced(m, limited, m.bias - 1)
+    half = m.power_of_two(shifted)  # 2**(n - 1): n may be the first exponent that is too large
+    y = m.fma(half, _expm1_reduced(m, r, fit.EXPM1), m.sub(half, 0.5))
+    return m.choose(m.test("olt", m.abs(x), _SIGNIFICANT[kind]), x, m.add(y, y))
+
+
+# --- logarithms ---------------------------------------------------------------------------------------------------
+
+
+def _log1p_quotient(m: Floats, f: str, coefficients: tuple[float, ...]) -> str:
+    """``log1p(f) - f`` by way of s = f / (2 + f): f is exact, and the rest is smaller, so its errors are, too."""
+    s = m.div(f, m.add(f, 2.0))
+    z = m.mul(s, s)
+    half_square = m.mul(m.mul(f, 0.5), f)
+    return m.fms(s, m.fma(z, m.polynomial(z, coefficients), half_square), half_square)
+
+
+def _log1p_rest(m: Floats, f: str) -> str:
+    """``log1p(f) - f`` for sqrt(1/2) - 1 <= f < sqrt(2) - 1."""
+    if m.single:
+        return m.mul(m.mul(f, f), m.fma(f, m.polynomial(f, fit.LOG_FLOAT), -0.5))
+    return _log1p_quotient(m, f, fit.LOG)
+
+
+def _log_of_parts(m: Floats, k: str, f: str) -> str:
+    rest = _log1p_rest(m, f)
+    if not m.single:
+        rest = m.fma(k, _LN2_TAIL[m.kind], rest)
+    return m.fma(k, _near(m, _LN2), m.add(f, rest))  # the nearest float to log(2) is 16 times nearer than it need be
+
+
+def _log_domain(m: Floats, x: str, y: str, zero: float) -> str:
+    """``y``, or what a logarithm is that is -inf at ``zero``, where ``x`` is NaN, inf, ``zero`` or less."""
+    y = m.choose(m.test("olt", x, _INF), y, x)
+    below = m.choose(m.test("oeq", x, zero), -_INF, math.nan)
+    return m.choose(m.test("ole", x, zero), below, y)
+
+
+def _log(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    k, u, _ = m.parted(*m.normal(x))
+    f = m.sub(u, 1.0)
+    return _log_domain(m, x, _log_of_parts(m, k, f), 0.0)
+
+
+def _log2(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    k, u, _ = m.parted(*m.normal(x))
+    f = m.sub(u, 1.0)
+    y = m.add(k, _scaled_log1p(m, f, 1.4426950408889634, 2.0355273740931033e-17))
+    return _log_domain(m, x, y, 0.0)
+
+
+def _log10(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    k, u, _ = m.parted(*m.normal(x))
+    f = m.sub(u, 1.0)
+    near = _scaled_log1p(m, f, 0.4342944819032518, 1.098319650216765e-17)
+    step, tail = _split(m, 0.3010299956639812, -2.8037281277851704e-18)
+    return _log_domain(m, x, m.fma(k, step, m.fma(k, tail, near)), 0.0)
+
+
+def _split(m: Floats, head: float, tail: float) -> tuple[float, float]:
+    """A constant of twice the precision, from two doubles, in two numbers of the kind."""
+    first = _near(m, head)
+    return first, (_near(m, head - first) if m.single else tail)
+
+
+def _scaled_log1p(m: Floats, f: str, head: float, tail: float) -> str:
+    head, tail = _split(m, head, tail)
+    return m.fma(f, head, m.fma(_log1p_rest(m, f), head, m.mul(f, tail)))
+
+
+def _log1p(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    u = m.add(x, 1.0)
+    back = m.sub(u, 1.0)
+    lost = m.add(m.sub(1.0, m.sub(u, back)), m.sub(x, back))  # u + lost is 1 + x, exactly
+    k, v, moved = m.parted(u, m.usual)
+    field = m.iop("and", moved, -(1 << m.mantissa))
+    scale = m.unbits(m.iop("sub", m.lanes.constant(m.integer, m.pattern(2.0) + m.pattern(1.0)), field))  # 2**(1 - k)
+    y = _log_of_parts(m, k, m.fma(m.mul(lost, 0.5), scale, m.sub(v, 1.0)))
+    y = m.choose(m.test("olt", m.abs(x), _SIGNIFICANT[kind]), x, y)
+    return _log_domain(m, x, y, -1.0)
+
+
+# --- hyperbolic functions and their like --------------------------------------------------------------------------
+
+
+def _odd(m: Floats, a: str, coefficients: dict[str, tuple[float, ...]]) -> str:
+    """``a + a**3 * polynomial(a**2)``."""
+    z = m.mul(a, a)
+    return m.fma(m.mul(a, z), m.polynomial(z, coefficients[m.kind]), a)
+
+
+def _tanh(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    magnitude = m.abs(x)
+    a = m.at_most(magnitude, 10.0 if m.single else 20.0)
+    _, shifted, r = _reduced(m, m.add(a, a), m.bias)
+    scale = m.power_of_two(shifted)
+    below = m.fma(_expm1_reduced(m, r, fit.EXP), scale, m.add(scale, 1.0))  # exp(2*a) + 1
+    large = m.sub(1.0, m.div(2.0, below))
+    y = m.choose(m.test("olt", a, 0.5625), _odd(m, a, fit.TANH), large)
+    return m.with_sign(y, m.sign(x))
+
+
+def _sigmoid(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    tail = _exp_minus_abs(m, x)
+    above = m.choose(m.test("olt", x, 0.0), tail, 1.0)
+    below = m.add(tail, 1.0)
+    inverse = m.div(1.0, below)
+    y = m.mul(above, inverse)
+    # What is left of ``above`` after y * (1 + tail), with what the sum lost, takes the errors of sum and quotient away.
+    minus_y = m.neg(y)
+    lost = m.sub(tail, m.sub(below, 1.0))
+    left = m.fma(minus_y, lost, m.fma(minus_y, below, above))
+    return m.fma(left, inverse, y)
+
+
+def _softplus(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    tail = _exp_minus_abs(m, x)
+    log1p = m.add(tail, _log1p_quotient(m, tail, fit.LOG1P[kind]))
+    return m.add(m.choose(m.test("ogt", x, 0.0), x, 0.0), log1p)
+
+
+def _half_exp(m: Floats, a: str) -> str:
+    """``exp(a) / 2`` for positive a, which may be finite where ``exp(a)`` is not."""
+    return _exp_of(m, m.at_most(a, 90.0 if m.single else 711.0), halvings=1)
+
+
+def _sinh(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.abs(x)
+    half = _half_exp(m, a)
+    large = m.sub(half, m.div(0.25, half))
+    return m.with_sign(m.choose(m.test("olt", a, 1.0), _odd(m, a, fit.SINH), large), m.sign(x))
+
+
+def _cosh(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    half = _half_exp(m, m.abs(x))
+    return m.add(half, m.div(0.25, half))
+
+
+def _erf(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.at_most(m.abs(x), 4.0 if m.single else 6.0)
+    small = m.fma(a, m.polynomial(m.mul(a, a), fit.ERF[kind]), a)
+    exponent = m.polynomial(a, fit.ERFC[kind])  # log2(erfc(a)): errors of erfc count little where it is small
+    shifted = m.add(exponent, m.magic + m.bias)
+    scale = m.power_of_two(shifted)
+    r = m.sub(exponent, m.sub(shifted, m.magic + m.bias))
+    erfc = m.fma(m.mul(r, m.polynomial(r, fit.EXP2[kind])), scale, scale)
+    return m.with_sign(m.choose(m.test("olt", a, 1.0), small, m.sub(1.0, erfc)), m.sign(x))
+
+
+# --- angles -------------------------------------------------------------------------------------------------------
+
+#: pi in three parts, each the nearest number of the kind to what the ones before leave.
+_PI = {
+    "float": (3.1415927410125732, -8.742277657347586e-08, -3.4302490200117637e-15),
+    "double": (3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33),
+}
+#: Arguments of sin and cos from here on are left to the C library.
+_FAR = {"float": 1e5, "double": 2.0**40}
+
+
+def _library(kind: str, name: str) -> str:
+    return name + "f" if kind == "float" else name
+
+
+def _far_apart(e: Lanes, kind: str, name: str, a: str, y: str) -> str:
+    """``y``, or what the C library says in lanes where ``a`` is far from 0.
+
+    That is a function of its own with the branch inside, so the code around stays a straight line; LLVM's inliner,
+    where it runs, takes it into its callers.
+    """
+    type, bools = e.type(kind), e.type("i1")
+    function = f"tinygraph.{name}.{e.width}.{kind}"
+    if function not in e.module.declared:
+        lines: list[str] = []
+        inner = Lanes(e.module, lines, e.width, [0])
+        far = inner.fcmp("oge", kind, "%a", inner.constant(kind, _FAR[kind]))
+        some = far
+        if e.width > 1:
+            reduction = f"llvm.vector.reduce.or.v{e.width}i1"
+            e.module.declare(reduction, "i1", [bools])
+            some = inner.put(f"call i1 @{reduction}({bools} {far})")
+        lines += [f"  br i1 {some}, label %rare, label %done", "rare:"]
+        exact = inner.call(_library(kind, name), kind, "%a")
+        mixed = inner.select(kind, far, exact, "%y")
+        lines += ["  br label %done", "done:"]
+        out = inner.put(f"phi {type} [ %y, %entry ], [ {mixed}, %rare ]")
+        head = f"define internal {type} @{function}({type} %a, {type} %y) alwaysinline {{\nentry:"
+        e.module.declared[function] = "\n".join([head, *lines, f"  ret {type} {out}", "}"])
+    return e.put(f"call {type} @{function}({type} {a}, {type} {y})")
+
+
+def _sin_of_turned(e: Lanes, kind: str, a: str, turns: int) -> str:
+    """The sine of positive ``a`` and ``turns`` quarter turns more; sine and cosine of one ``a`` share most of it.
+
+    a - n * (pi / 2) takes three steps: the first is exact, as in ``_reduced``; the others are rounded to their results.
+    """
+    m = Floats(e, kind)
+    shifted = m.fma(a, 2 / math.pi, m.magic)
+    n = m.sub(shifted, m.magic)
+    r = a
+    for part in _PI[kind]:
+        r = m.fma(n, -part / 2, r)
+    z = m.mul(r, r)
+    sine = m.fma(m.mul(r, z), m.polynomial(z, fit.SIN[kind]), r)
+    cosine = m.fma(m.mul(z, z), m.polynomial(z, fit.COS[kind]), m.fma(z, -0.5, 1.0))
+    top = 31 if m.single else 63
+    quarter = m.bits(shifted)
+    odd = e.icmp("slt", m.integer, m.iop("shl", quarter, top), e.constant(m.integer, 0))
+    y = m.choose(odd, *((sine, cosine) if turns else (cosine, sine)))
+    if turns:
+        quarter = m.iop("add", quarter, turns)
+    lower_half = m.iop("and", m.iop("shl", quarter, top - 1), -(1 << top))
+    return m.with_sign(y, lower_half, "xor")
+
+
+def _sin(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.abs(x)
+    return m.with_sign(_far_apart(e, kind, "sin", a, _sin_of_turned(e, kind, a, 0)), m.sign(x), "xor")
+
+
+def _cos(e: Lanes, kind: str, x: str) -> str:
+    a = Floats(e, kind).abs(x)
+    return _far_apart(e, kind, "cos", a, _sin_of_turned(e, kind, a, 1))
+
+
+def _arctan(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.abs(x)
+    middle, high = m.test("ogt", a, math.tan(math.pi / 8)), m.test("ogt", a, math.tan(3 * math.pi / 8))
+    # arctan(a) is pi/4 + arctan((a - 1) / (a + 1)), and pi/2 + arctan(-1 / a)
+    above = m.choose(high, -1.0, m.choose(middle, m.sub(a, 1.0), a))
+    below = m.choose(high, a, m.choose(middle, m.add(a, 1.0), 1.0))
+    base = m.choose(high, math.pi / 2, m.choose(middle, math.pi / 4, 0.0))
+    tail = -4.371138828673793e-08 if m.single else 6.123233995736766e-17  # pi/2 less its nearest float
+    tails = m.choose(high, tail, m.choose(middle, tail / 2, 0.0))
+    q = m.div(above, below)
+    z = m.mul(q, q)
+    rest = m.fma(m.mul(q, z), m.polynomial(z, fit.ARCTAN[kind]), tails)
+    return m.with_sign(m.add(base, m.add(q, rest)), m.sign(x))
+
+
+# --- others -------------------------------------------------------------------------------------------------------
+
+
+def _sqrt(e: Lanes, kind: str, x: str) -> str:
+    return e.intrinsic("sqrt", kind, x)
+
+
+def _hypot(e: Lanes, kind: str, x: str, y: str) -> str:
+    if kind == "double":
+        return e.call("hypot", kind, x, y)
+    m = Floats(e, "double")  # squares of floats neither overflow nor underflow there
+    x, y = (e.cast("fpext", "float", "double", v) for v in (x, y))
+    out = m.lanes.intrinsic("sqrt", "double", m.fma(x, x, m.mul(y, y)))
+    infinite = m.either(m.test("oeq", m.abs(x), _INF), m.test("oeq", m.abs(y), _INF))  # even beside NaN
+    return e.cast("fptrunc", "double", "float", m.choose(infinite, _INF, out))
+
+
+def _from_library(name: str) -> Callable[..., str]:
+    def function(e: Lanes, kind: str, *operands: str) -> str:
+        return e.call(_library(kind, name), kind, *operands)
+
+    return function
+
+
+#: Functions with code of their own here; the others call the C library in every lane.
+OWN: dict[str, Callable[..., str]] = {
+    "arctan": _arctan,
+    "cos": _cos,
+    "cosh": _cosh,
+    "erf": _erf,
+    "exp": _exp,
+    "exp2": _exp2,
+    "expm1": _expm1,
+    "hypot": _hypot,
+    "log": _log,
+    "log10": _log10,
+    "log1p": _log1p,
+    "log2": _log2,
+    "pow": power,
+    "sigmoid": _sigmoid,
+    "sin": _sin,
+    "sinh": _sinh,
+    "softplus": _softplus,
+    "sqrt": _sqrt,
+    "tanh": _tanh,
+}
+
+_LIBRARY = {
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "erfc": "erfc",
+    "tan": "tan",
+}
+
+#: By the name of the row of tinygraph's table: writes the function for ``kind`` ``float`` or ``double``, called as
+#: ``function(lanes, kind, *operands)``, and returns the register with the result.
+FUNCTIONS: dict[str, Callable[..., str]] = {**OWN, **{row: _from_library(name) for row, name in _LIBRARY.items()}}
