@@ -32,6 +32,12 @@ _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
     "backend": ("numpy", None, "array library of new functions and shared variables: numpy or cupy"),
     "mode": ("FAST_RUN", ("FAST_RUN", "FAST_COMPILE", "NanGuardMode", "DebugMode"), "default mode of function"),
     "on_unused_input": ("raise", ("raise", "warn", "ignore"), "what function does with an input nothing depends on"),
+    "linker": (
+        "native",
+        ("native", "reference"),
+        "what runs functions on NumPy: machine code, where llvmlite is installed, or one array call after the other",
+    ),
+    "threads": (0, None, "threads of native functions; 0 for one on each processor"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
     "forbid_dtype": ("", None, "a dtype that no operation may produce; the creating line raises"),
     "warn_float64": ("ignore", ("ignore", "warn", "raise"), "what to do on the line that makes a float64 result"),
@@ -50,7 +56,13 @@ _ALIASES: dict[str, tuple[str, dict[str, str]]] = {
     "optimizer": ("mode", {"fast_run": "FAST_RUN", "fast_compile": "FAST_COMPILE", "None": "FAST_COMPILE",
                            "merge": "FAST_COMPILE", "o[1-4]": "FAST_RUN", "unsafe": "FAST_RUN"}),
 }  # fmt: skip
-_OLD_VALUES = {("mode", "Mode"): "FAST_RUN", ("mode", "DEBUG_MODE"): "DebugMode"}
+#: Values that Theano has for settings of the same name.
+_OLD_VALUES = {
+    ("linker", "py"): "reference",
+    **{("linker", f"{old}{gc}"): "native" for old in ("c|py", "c", "cvm", "vm") for gc in ("", "_nogc")},
+    ("mode", "Mode"): "FAST_RUN",
+    ("mode", "DEBUG_MODE"): "DebugMode",
+}
 
 
 class ConfigError(TinygraphError, AttributeError, ValueError):
@@ -91,6 +103,8 @@ class Config:
     backend: str
     mode: str
     on_unused_input: str
+    linker: str
+    threads: int
     verify_programs: str
     forbid_dtype: str
     warn_float64: str
@@ -133,15 +147,18 @@ class Config:
         )
 
     def _change(self, name: str, value: Any) -> None:
+        given = value
         value = _OLD_VALUES.get((name, value), value) if isinstance(value, str) else value
         allowed = _FLAGS[name][1]
         if allowed is _BOOLS:
             value = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower(), value)
-        if value not in allowed if allowed else not isinstance(value, str):
+        elif isinstance(_FLAGS[name][0], int):
+            value = int(value) if str(value).isdecimal() else None
+        if value not in allowed if allowed else not isinstance(value, type(_FLAGS[name][0])):
             raise ConfigError(
-                f"config.{name} cannot be {value!r}",
-                expected=" or ".join(map(repr, allowed)) if allowed else "a string",
-                actual=repr(value),
+                f"config.{name} cannot be {given!r}",
+                expected=" or ".join(map(repr, allowed)) if allowed else type(_FLAGS[name][0]).__name__,
+                actual=repr(given),
             )
         if name == "exception_verbosity":
             TinygraphError.verbose = value == "high"

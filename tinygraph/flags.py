@@ -37,7 +37,6 @@ _BY_REASON: dict[str, dict[str, Any]] = {
         "cxx": "",
         "gcc.cxxflags": "",
         "lib.amdlibm": False,
-        "linker": "py",
         "nocleanup": False,
         "openmp": False,
         "openmp_elemwise_minsize": 200000,

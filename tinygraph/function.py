@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygraph import arrays
 from tinygraph.arguments import Argument, In
-from tinygraph.backends import ReferenceExecutable
+from tinygraph.backends import ReferenceExecutable, native_backend
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
@@ -80,7 +80,7 @@ class Specialisation:
     signature: str
     seconds: float
     program: Program
-    executable: ReferenceExecutable
+    executable: Any
     run: Callable[[Sequence[Any]], list[Any]]
 
 
@@ -169,6 +169,12 @@ def _made(closed: Closed, mode: Any, name: str | None, downcast: bool | None, ba
     return _Profiled(closed, mode, name, downcast, backend, profile)
 
 
+def _linker(mode: Any) -> str:
+    """The linker that a mode asks for, or the setting."""
+    own = getattr(mode, "linker", None)
+    return "reference" if own == "py" else config.linker
+
+
 def _label(name: str | None) -> str:
     return f"function {name!r}" if name else "the function"
 
@@ -206,6 +212,7 @@ class Function:
         self.mode = mode
         self.backend = backend
         self.trust_input = False
+        self._linker = _linker(mode)
         self._closed = closed
         self._allow_downcast = allow_downcast
         for variable in closed.shared:
@@ -308,13 +315,23 @@ class Function:
         if config.verify_programs == "yes":
             verify(program)
         signature = ", ".join(f"{v}: {t}" for v, t in zip(leaves, types, strict=True))
-        executable = ReferenceExecutable(program, self.backend)
+        executable = self._compiled(program)
         run = self._runner(executable)
         made = Specialisation(signature, time.perf_counter() - start, program, executable, run)
         if len(self._specialisations) >= _KEPT:
             del self._specialisations[next(iter(self._specialisations))]
         self._specialisations[key] = made
         return made
+
+    def _compiled(self, program: Program) -> Any:
+        """A Program ready to be called: as machine code where that can be had and was not declined."""
+        if self.backend == "numpy" and self.mode != "FAST_COMPILE" and self._linker == "native":
+            native = native_backend()
+            if native is not None:
+                leaves = {v: i for i, v in enumerate(self._closed.leaves)}
+                targets = [None] * len(self._closed.outputs) + [leaves.get(v) for v in self._closed.targets]
+                return native(program, targets)
+        return ReferenceExecutable(program, self.backend)
 
     def _runner(self, executable: Any) -> Callable[[Sequence[Any]], list[Any]]:
         return executable if isinstance(self.mode, str) else self.mode.runner(self._closed, executable)

@@ -1,6 +1,28 @@
 """From a Program to something that can be called; each module knows one device or code generator."""
 
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+from typing import Any
+
 from tinygraph.backends.observer import Observer, Observers
 from tinygraph.backends.reference import ReferenceExecutable
 
-__all__ = ["Observer", "Observers", "ReferenceExecutable"]
+__all__ = ["Observer", "Observers", "ReferenceExecutable", "native_backend"]
+
+
+@functools.cache
+def native_backend() -> Any:
+    """The class of native executables; None, and a warning once, where llvmlite is not installed."""
+    if importlib.util.find_spec("llvmlite") is None:
+        warnings.warn(
+            "llvmlite is not installed: functions run one array call after the other; "
+            "`pip install llvmlite` compiles them, config.linker = 'reference' silences this",
+            stacklevel=2,
+        )
+        return None
+    from tinygraph.backends.native.executable import NativeExecutable
+
+    return NativeExecutable

@@ -14,7 +14,7 @@ from tinygraph.graph import describe
 from tinygraph.program import Instruction, Program
 from tinygraph.types import Abstract, TensorType
 
-__all__ = ["ReferenceExecutable"]
+__all__ = ["ReferenceExecutable", "located"]
 
 
 class ReferenceExecutable:
@@ -78,7 +78,8 @@ class ReferenceExecutable:
                         registers[number] = None
                     done += 1
         except Exception as err:  # whatever a computation raises is raised again, with its place added
-            shown = self._located(err, self.program.instructions[done], registers)
+            step = self.program.instructions[done]
+            shown = located(err, step, [registers[n] for n in step.inputs])
             if shown is err:
                 raise
             raise shown from err
@@ -97,7 +98,8 @@ class ReferenceExecutable:
                     try:
                         parts, seconds = self._timed(position, compute, inputs, observer)
                     except Exception as err:  # raised again, as in a call
-                        shown = self._located(err, program.instructions[position], registers)
+                        step = program.instructions[position]
+                        shown = located(err, step, [registers[n] for n in step.inputs])
                         if shown is err:
                             raise
                         raise shown from err
@@ -138,19 +140,18 @@ class ReferenceExecutable:
             for n, copied in zip(self.program.outputs, self.program.copied, strict=True)
         ]
 
-    def _located(self, err: Exception, step: Instruction, registers: Sequence[Any]) -> Exception:
-        known = [
-            Abstract(TensorType(v.dtype, tuple(registers[n].shape)))
-            for v, n in zip(step.node.inputs, step.inputs, strict=True)
-        ]
-        if isinstance(err, ValueError) and not isinstance(err, (TinygraphError, arrays.LinAlgError)):
-            err = ShapeError(f"the operation failed: {err}")
-        if isinstance(err, TinygraphError):
-            describe(err, step.node, known)
-        else:
-            lines = "\n".join(line.render() for line in step.node.origin.trace()[:1])
-            err.add_note(f"in {step.op.name} of {', '.join(str(a.type) for a in known)}\n{lines}")
-        return err
+
+def located(err: Exception, step: Instruction, inputs: Sequence[Any]) -> Exception:
+    """An error that an instruction raised on these arrays, with the operation and the user's line added to it."""
+    known = [Abstract(TensorType(v.dtype, tuple(x.shape))) for v, x in zip(step.node.inputs, inputs, strict=True)]
+    if isinstance(err, ValueError) and not isinstance(err, (TinygraphError, arrays.LinAlgError)):
+        err = ShapeError(f"the operation failed: {err}")
+    if isinstance(err, TinygraphError):
+        describe(err, step.node, known)
+    else:
+        lines = "\n".join(line.render() for line in step.node.origin.trace()[:1])
+        err.add_note(f"in {step.op.name} of {', '.join(str(a.type) for a in known)}\n{lines}")
+    return err
 
 
 def _compute(step: Instruction, bodies: Sequence[Callable[..., Any]]) -> Callable[..., Any]:

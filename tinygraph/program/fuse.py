@@ -163,10 +163,10 @@ class Step:
 class Call(Step):
     """An instruction of the Program that is run by itself, on arrays."""
 
-    def __init__(self, position: int, inputs: Sequence[View], outputs: Sequence[int]) -> None:
+    def __init__(self, position: int, inputs: Sequence[View | int]) -> None:
         self.position = position
+        #: Where inputs are; for those that only another such instruction knows, the number of their buffer.
         self.inputs = list(inputs)
-        self.outputs = list(outputs)
 
 
 class Product(Step):
@@ -534,9 +534,11 @@ class Builder:
         self._append(step)
         out.storage.writer = step.index
 
-    def call(self, position: int, inputs: Sequence[Value], outputs: Sequence[tuple[str, Shape, int]]) -> list[Value]:
+    def call(
+        self, position: int, inputs: Sequence[Value | int], outputs: Sequence[tuple[str, Shape, int]]
+    ) -> list[Value]:
         """An instruction by itself: its outputs as (dtype, shape, number of buffer)."""
-        step = Call(position, [self.view(v) for v in inputs], [n for _, _, n in outputs])
+        step = Call(position, [v if isinstance(v, int) else self.view(v) for v in inputs])
         self._append(step)
         values = []
         for dtype, shape, number in outputs:

@@ -27,7 +27,9 @@ from tinygraph.program.ir import Buffer, Instruction, Program
 __all__ = ["DTYPES", "Lowering", "lowers"]
 
 #: Those that nests compute with.
-DTYPES = frozenset(["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"])
+DTYPES = frozenset(
+    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
+)
 
 #: (lowering, operation, inputs, output buffers) -> values
 Rule = Callable[["Lowering", Any, Sequence[Value], Sequence[Buffer]], Sequence[Value]]
@@ -131,7 +133,7 @@ class Lowering:
 
     def _call(self, position: int, step: Instruction, outputs: Sequence[Buffer]) -> None:
         """Leave an instruction to be run by itself; its inputs are brought to memory."""
-        inputs = [v for n in step.reads if (v := self.value(n)) is not None]
+        inputs = [v if (v := self.value(n)) is not None else n for n in step.reads]
         known = [b for b in outputs if b.type.known and b.type.dtype in DTYPES]
         made = self.builder.call(position, inputs, [(b.type.dtype, b.type.shape, b.index) for b in known])  # type: ignore[misc]
         self.values.update(dict.fromkeys(step.outputs))

@@ -51,7 +51,39 @@ class Access(NamedTuple):
 
 #: Operations that are rather stored than computed twice.
 COSTLY = frozenset(
-    ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "pow", "erf", "erfc", "hypot", "gather", "pick", "mod", "int_div", "philox"]
+    [
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arctan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "sigmoid",
+        "softplus",
+        "pow",
+        "erf",
+        "erfc",
+        "hypot",
+        "gather",
+        "pick",
+        "mod",
+        "int_div",
+        "philox",
+    ]
 )
 
 

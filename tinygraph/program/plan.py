@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tinygraph.program.fuse import PIECE, Call, Group, Operand, Product, Shape, Step, Storage, Value, View
 from tinygraph.program.ir import Program
 from tinygraph.program.lower import Lowering
@@ -321,7 +319,7 @@ def read(step: Any) -> list[int]:
             views.append(step.out)
         return [v.storage.index for v in views]
     if isinstance(step, Call):
-        return [v.storage.index for v in step.inputs]
+        return [v.storage.index for v in step.inputs if isinstance(v, View)]
     return [o.view.storage.index for o in step.operands if o.role in ("load", "gather")]
 
 
@@ -532,9 +530,3 @@ def _nest(
     strides = [tuple([*o, *i]) for o, i in zip(outer_strides, inner_strides, strict=True)]
     total = group.shape[0] if group.flat else 0
     return NestCall(nest, list(operands), (*outer_extents, *inner_extents), strides, total)
-
-
-def as_array_strides(view: View) -> tuple[int, ...]:
-    """The strides of a view in bytes."""
-    item = np.dtype(view.dtype).itemsize
-    return tuple(s * item for s in view.strides)

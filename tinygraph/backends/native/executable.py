@@ -16,10 +16,10 @@ from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.printer import grain
 from tinygraph.backends.native.runtime import entry_points
 from tinygraph.backends.observer import Observer
-from tinygraph.backends.reference import ReferenceExecutable
+from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.program import Program
 from tinygraph.program.fuse import Call, Product, Storage, View
-from tinygraph.program.plan import NestCall, Plan, as_array_strides, plan_of
+from tinygraph.program.plan import NestCall, Plan, plan_of
 
 __all__ = ["NativeExecutable"]
 
@@ -43,6 +43,11 @@ class NativeExecutable:
         self.plan = plan_of(program, targets, rows.is_known)
         self._reference: ReferenceExecutable | None = None
         self._table = _Table(self.plan)
+        self._bodies = {
+            position: tuple(NativeExecutable(body, [None] * len(body.outputs)) for body in step.inner)
+            for position, step in enumerate(program.instructions)
+            if step.inner
+        }
         self._lock = threading.Lock()
         self._run = _run()
 
@@ -72,15 +77,16 @@ class NativeExecutable:
             fresh = [np.empty(shape, dtype) for shape, dtype in table.fresh_types]
             for number, array in zip(table.fresh, fresh, strict=True):
                 table.place(number, array.ctypes.data)
+            memory = dict(zip(table.fresh, fresh, strict=True))
             registers: dict[int, Any] = {}
             for start, end, call in table.segments:
                 if end > start:
                     self._run(table.address + 8 * start, table.address + 8 * end)
                     if table.error[0]:
                         table.error[0] = 0
-                        return self._failed(values)
+                        return self.reference(values)  # it raises an error that says what is wrong
                 if call is not None:
-                    self._called(call, held, registers, values)
+                    self._call(call, held, memory, registers)
             return self._results(held, fresh, registers)
 
     def _inputs(self, values: Sequence[Any]) -> list[Any]:
@@ -93,19 +99,59 @@ class NativeExecutable:
                 held[target] = np.array(mine, order="C")
         return held
 
-    def _failed(self, values: Sequence[Any]) -> list[Any]:
-        """What the reference backend says of these inputs: an error, as a rule."""
-        return self.reference(values)
+    def _call(self, call: Call, held: Sequence[Any], memory: dict[int, Any], registers: dict[int, Any]) -> None:
+        """Run one instruction by itself, unless its guard forbids it."""
+        step = self.program.instructions[call.position]
+        arrays_of = [self._array(x, held, memory, registers) for x in call.inputs]
+        conditions, inputs = arrays_of[: len(step.guard)], arrays_of[len(step.guard) :]
+        holds = (c is not None and bool(c) == value for c, (_, value) in zip(conditions, step.guard, strict=True))
+        if not all(holds):
+            return
+        xp = arrays.get("numpy")
+        bodies = self._bodies.get(call.position)
+        try:
+            with arrays.ignore_floating_point():
+                result = step.op.run(xp, bodies, *inputs) if bodies else step.op.compute(xp, *inputs)
+        except Exception as err:  # raised again, with its place added
+            shown = located(err, step, inputs)
+            if shown is err:
+                raise
+            raise shown from err
+        parts = result if isinstance(result, (tuple, list)) else (result,)
+        for number, part in zip(step.outputs, parts, strict=True):
+            # The memory of a view is used again, or written to, while somebody holds it.
+            array = np.array(part, order="C") if step.op.view else np.asarray(part, order="C")
+            registers[number] = array
+            storage = self._table.results.get(number)
+            if storage is not None:
+                memory[storage] = array
+                self._table.place(storage, array.ctypes.data)
 
-    def _called(self, call: Call, held: Sequence[Any], registers: dict[int, Any], values: Sequence[Any]) -> None:
-        raise NotImplementedError
+    def _array(self, x: View | int, held: Sequence[Any], memory: dict[int, Any], registers: dict[int, Any]) -> Any:
+        """An operand of an instruction that is run by itself, as an array."""
+        if isinstance(x, int):
+            return registers.get(x)
+        home = self.plan.home(x.storage)
+        if home.kind == "input":
+            base = held[home.data]
+        elif home.kind == "constant":
+            base = home.data
+        else:
+            base = memory.get(home.index)
+            if base is None and home.kind == "result":
+                return None  # its guard did not hold
+            if base is None:
+                base = self._table.temporary(home)
+        item = np.dtype(x.dtype).itemsize
+        return np.ndarray(x.shape, x.dtype, base, x.offset * item, [s * item for s in x.strides])
 
     def _results(self, held: Sequence[Any], fresh: Sequence[Any], registers: dict[int, Any]) -> list[Any]:
         results: list[Any] = []
         given = iter(fresh)
         for position, view in enumerate(self.plan.results):
             if view is None:
-                results.append(registers[self.program.outputs[position]])
+                array = registers[self.program.outputs[position]]
+                results.append(array.copy() if self.program.copied[position] else array)
             elif position in self.plan.updated:
                 results.append(held[self.plan.updated[position]])
             else:
@@ -147,6 +193,7 @@ class _Table:
         self.table = np.array(self.words, dtype="int64")
         self.address = self.table.ctypes.data
         self._inputs = {s.data: s.index for s in plan.storages if s.kind == "input"}
+        self.results = {s.data: s.index for s in plan.storages if s.kind == "result"}
 
     def _build(self) -> None:
         steps = self.plan.steps
@@ -191,6 +238,11 @@ class _Table:
         storage = self._inputs.get(position)
         if storage is not None and storage in self.patches:
             self.place(storage, value.ctypes.data)
+
+    def temporary(self, storage: Storage) -> Any:
+        """The memory of a temporary storage."""
+        start = self._arena + self.plan.offsets[storage.index] - self.arena.ctypes.data
+        return self.arena[start : start + max(storage.nbytes, 1)]
 
     # --- entries ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +303,3 @@ def _layout(view: View) -> tuple[bool, int]:
 def _bits(dtype: str, value: float) -> int:
     code = "<f" if dtype == "float32" else "<d"
     return int.from_bytes(struct.pack(code, value).ljust(8, b"\0"), "little", signed=True)
-
-
-assert arrays and Storage and as_array_strides
