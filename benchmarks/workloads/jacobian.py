@@ -1,7 +1,6 @@
 """All derivatives of 256 numbers by 256 others."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
