@@ -40,7 +40,7 @@ from tinygraph.ops.subtensor import (
     Subtensor,
 )
 
-__all__ = ["batched"]
+__all__ = ["applied", "batched"]
 
 #: A rule gets a node, its inputs, which of them have the new axis, and the length of this axis. It returns the node's
 #: outputs with the axis, or None where only a loop will do.
@@ -79,12 +79,25 @@ def batched(outputs: Sequence[Any], given: Mapping[Any, Any]) -> list[Any]:
             elif isinstance(node.op, AxisExtent):
                 alone[node.outputs[0]] = AxisExtent(node.op.axis + 1)(inputs[0])
             else:
-                results = _applied(node, inputs, [v in new for v in node.inputs], n)
+                results = applied(node, inputs, [v in new for v in node.inputs], n)
                 new.update(zip(node.outputs, results, strict=True))
     return [new[v] if v in new else _repeated(alone.get(v, v), n) for v in outputs]
 
 
-def _applied(node: Apply, inputs: Sequence[Any], has_axis: Sequence[bool], n: Any) -> Sequence[Any]:
+def applied(node: Apply, inputs: Sequence[Any], has_axis: Sequence[bool], n: Any) -> Sequence[Any]:
+    """The outputs of one node for every entry of a batch.
+
+    Parameters
+    ----------
+    node
+        The operation on one entry.
+    inputs
+        What stands for its inputs.
+    has_axis
+        Which of them have the values of all entries along a new first axis; at least one does.
+    n
+        How many entries there are, a 0-d integer.
+    """
     rule = next((_RULES[kind] for kind in type(node.op).__mro__ if kind in _RULES), None)
     results = None if rule is None else rule(node, inputs, has_axis, n)
     if results is None:

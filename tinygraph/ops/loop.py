@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.errors import DtypeError, GradientError, Operand, ShapeError, TinygraphError
-from tinygraph.graph import Body, Constant, Op, Variable, guards, replace, services, toposort
+from tinygraph.graph import Body, Constant, Op, Variable, guards, replace, services, static_value, toposort
 from tinygraph.ops.join import Join
 from tinygraph.ops.layout import AxisExtent, DimShuffle, zeros_of
 from tinygraph.ops.scalar import add, minimum, sub
@@ -283,7 +283,7 @@ class Loop(Op):
             err.add_note(f"at step {t} of {self.label}")
             raise
         if any(row.shape is None for row in rows):  # no step was made that would show what a row is like
-            for row, made in zip(rows, self.infer(_abstract(n, steps), *map(_abstract, rest)), strict=True):
+            for row, made in zip(rows, self.infer(_abstract(n), *map(_abstract, rest)), strict=True):
                 row.shape = tuple(extent or 0 for extent in made.shape[1:])
                 row.dtype = made.dtype
         return tuple(row.result() for row in rows)
@@ -296,8 +296,8 @@ class Loop(Op):
         return _Backward(self, inputs, outputs, cotangents).gradients()
 
 
-def _abstract(x: Any, value: Any = None) -> Abstract:
-    return Abstract(TensorType(x.dtype.name, tuple(x.shape)), value)
+def _abstract(x: Any) -> Abstract:
+    return Abstract(TensorType(x.dtype.name, tuple(x.shape)), static_value(x))
 
 
 def _row(a: Abstract) -> Abstract:

@@ -1,4 +1,4 @@
-"""Replacing expressions by equal ones: exactly equal (canonical) or better in floating point (stable)."""
+"""Replacing expressions by equal ones: exactly equal (canonical, pieces) or better in floating point (stable)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,13 @@ from tinygraph.graph import Variable
 from tinygraph.rewrite.canonical import CANONICAL
 from tinygraph.rewrite.engine import RewriteError, Rules, Step, run
 from tinygraph.rewrite.loops import rewrite_loops
+from tinygraph.rewrite.pieces import PIECES
 from tinygraph.rewrite.stable import STABLE
 
-__all__ = ["CANONICAL", "RULES", "STABLE", "RewriteError", "Rules", "Step", "rewrite"]
+__all__ = ["CANONICAL", "PIECES", "RULES", "STABLE", "RewriteError", "Rules", "Step", "rewrite"]
 
 #: The rules of ``mode="FAST_RUN"``.
-RULES = Rules(CANONICAL, STABLE)
+RULES = Rules(CANONICAL, PIECES, STABLE)
 
 
 def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[Step] | None = None) -> list[Any]:
@@ -28,4 +29,7 @@ def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[S
         A list that every application of a rule is added to.
     """
     simpler = run(roots, leaves, RULES, steps)
-    return rewrite_loops(simpler, leaves, lambda results, inputs: rewrite(results, inputs, steps))
+    lighter = rewrite_loops(simpler, leaves, lambda results, inputs: rewrite(results, inputs, steps))
+    if all(new is old for new, old in zip(lighter, simpler, strict=True)):
+        return simpler
+    return run(lighter, leaves, RULES, steps)  # what loops left to be done around them may be there already

@@ -2,7 +2,7 @@
 are read only these are kept; each step is rewritten like any other graph.
 
 A walk from the roots down finds out how many of its last rows are asked of each variable; readers need not change for
-it, since they count from the end.
+it, since they count from the end. After that, what need not be done step by step is done before or after the loops.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinygraph.graph import Apply, Body, Variable, apply_node, origin_scope, toposort
+from tinygraph.graph import Apply, Body, Variable, apply_node, origin_scope, replace, toposort
 from tinygraph.ops.loop import Loop
 from tinygraph.ops.subtensor import Subtensor
+from tinygraph.rewrite.loops_draft import Draft
+from tinygraph.rewrite.loops_hoist import hoist, measure
+from tinygraph.rewrite.loops_kept import kept_results
+from tinygraph.rewrite.loops_sums import sum_afterwards
 
 __all__ = ["rewrite_loops"]
 
@@ -48,6 +52,28 @@ def rewrite_loops(
         elif any(v in asked for v in node.outputs) and any(v in new for v in node.inputs):
             results = apply_node(node, [new.get(v, v) for v in node.inputs])
             new.update(zip(node.outputs, results, strict=True))
+    return _lightened([new.get(v, v) for v in roots], leaves)
+
+
+def _lightened(roots: Sequence[Variable], leaves: Sequence[Variable]) -> list[Any]:
+    """The roots with less to do in every step of their loops."""
+    order = toposort(roots, stop=leaves)
+    kept = kept_results([node for node in order if isinstance(node.op, Loop)])
+    new: dict[Variable, Any] = {}
+    rows: dict[tuple[Apply, Any], Any] = {}
+    for node in order:
+        if isinstance(node.op, Loop):
+            draft = Draft(node, new)
+            given = kept.give(draft)
+            kept.take(draft, rows)
+            measure(draft)
+            sum_afterwards(draft)
+            hoist(draft)
+            made = draft.made()
+            rows.update(((node, v), made[result.rows]) for v, result in given.items())
+            new.update((v, made[v]) for v in node.outputs)
+        elif any(v in new for v in node.inputs):
+            new.update(zip(node.outputs, apply_node(node, [new.get(v, v) for v in node.inputs]), strict=True))
     return [new.get(v, v) for v in roots]
 
 
@@ -82,6 +108,9 @@ class _Plan:
         inputs = [v for i in self.states for v in taps[i]]
         inputs += [*(elements[j] for j in self.sequences), *(fixed[k] for k in self.constants)]
         results = [op.body.outputs[i] for i in wanted] + ([op.body.outputs[-1]] if op.stop else [])
+        # Rules look behind what has an owner; a step must not see how what it is given was made outside.
+        leaves = {v: v.type(v.name) for v in inputs if v.owner is not None}
+        results, inputs = replace(results, leaves), [leaves.get(v, v) for v in inputs]
         keep = self.keep if any(rows is not None for rows in self.keep) else ()
         made = Loop(
             Body(inputs, rewrite(results, inputs)),
