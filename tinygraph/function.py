@@ -17,6 +17,7 @@ from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
 from tinygraph.graph import (
+    IN_USE,
     STATE_LOCK,
     Variable,
     guards,
@@ -75,6 +76,8 @@ class Specialisation:
         The same, ready to be called on arrays.
     run
         What a call calls: the executable, or what watches it.
+    long
+        Whether a call lets go of Python's lock while it runs.
     """
 
     signature: str
@@ -82,6 +85,7 @@ class Specialisation:
     program: Program
     executable: Any
     run: Callable[[Sequence[Any]], list[Any]]
+    long: bool = False
 
 
 def function(
@@ -232,6 +236,10 @@ class Function:
         self._targets = [v.container for v in closed.targets]
         self._fixed = [(i, v) for i, v in enumerate(closed.targets) if any(n is not None for n in v.type.shape)]
         self._specialisations: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
+        self._use = (frozenset(self._containers) - frozenset(self._targets), frozenset(self._targets))
+        self._arena: Any = None
+        self._quick: Any = None
+        self._long = False
         self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -245,21 +253,47 @@ class Function:
             If their shapes do not fit each other; raised at the first call with these shapes, before anything is
             computed. Whenever a call raises, no shared variable has changed.
         """
-        values: Sequence[Any] = args
-        if kwargs or len(args) != len(self._arguments):
-            values = self._bound(args, kwargs)
-        if not self.trust_input:
-            values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
         with self._lock:
+            if self._quick is not None and not kwargs and len(args) == len(self._arguments) and not IN_USE:
+                results = self._quick((*args, *[c.value for c in self._containers]))
+                if results is not None:
+                    return self._handed_out(results)
+            values: Sequence[Any] = args
+            if kwargs or len(args) != len(self._arguments):
+                values = self._bound(args, kwargs)
+            if not self.trust_input:
+                values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
+            while True:
+                known, results = self._run(values)
+                if results is not None:
+                    self._quick = getattr(known.run, "quick", None) if not known.long else None
+                    return self._handed_out(results)
+
+    def _run(self, values: Sequence[Any]) -> tuple[Specialisation, list[Any] | None]:
+        """The specialisation for these arguments and its results; None if the call must wait for others first."""
+        alone = not (self._long or IN_USE)
+        if not alone:
+            IN_USE.enter(self._use)
+        try:
             with STATE_LOCK:
                 everything = [*values, *[container.value for container in self._containers]]
-            key = tuple([value.shape for value in everything])
-            known = self._specialisations.get(key)
+            known = self._specialisations.get(tuple([value.shape for value in everything]))
             if known is None:
-                known = self._specialised(key, everything)
-            results = known.run(everything)
-            if self._targets:
-                self._commit(results[-len(self._targets) :])
+                known = self._specialised(tuple([value.shape for value in everything]), everything)
+            if known.long and alone:
+                self._long = True
+                return known, None
+            quick = getattr(known.run, "quick", None)
+            results = quick(tuple(everything)) if quick is not None else None
+            return known, known.run(everything) if results is None else results
+        finally:
+            if not alone:
+                IN_USE.leave(self._use)
+
+    def _handed_out(self, results: list[Any]) -> Any:
+        """What a call returns, once new values are in their places."""
+        if self._targets:
+            self._commit(results[-len(self._targets) :])
         if self._closed.composites is not None:
             results = self._closed.composites.joined(results)
         names = self._closed.names
@@ -269,11 +303,14 @@ class Function:
         return dict(zip(names, outputs, strict=True)) if names else outputs
 
     def _commit(self, new: Sequence[Any]) -> None:
+        changed = [i for i, c in enumerate(self._targets) if c.value is not new[i]]  # others were written to
+        if not changed:
+            return
         for i, variable in self._fixed:
             variable.check_shape(new[i].shape)
         with STATE_LOCK:
-            for container, value in zip(self._targets, new, strict=True):
-                container.value = value
+            for i in changed:
+                self._targets[i].value = new[i]
 
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """One value for each input, from positional arguments, keywords and defaults."""
@@ -318,6 +355,7 @@ class Function:
         executable = self._compiled(program)
         run = self._runner(executable)
         made = Specialisation(signature, time.perf_counter() - start, program, executable, run)
+        made.long = getattr(executable, "long", False)
         if len(self._specialisations) >= _KEPT:
             del self._specialisations[next(iter(self._specialisations))]
         self._specialisations[key] = made
@@ -330,7 +368,9 @@ class Function:
             if native is not None:
                 leaves = {v: i for i, v in enumerate(self._closed.leaves)}
                 targets = [None] * len(self._closed.outputs) + [leaves.get(v) for v in self._closed.targets]
-                return native(program, targets)
+                if self._arena is None:
+                    self._arena = native.arena()
+                return native(program, targets, self._arena)
         return ReferenceExecutable(program, self.backend)
 
     def _runner(self, executable: Any) -> Callable[[Sequence[Any]], list[Any]]:

@@ -7,11 +7,12 @@ from tinygraph.graph.composite import Composite, paired, parts_of
 from tinygraph.graph.flat import Flat, flattened
 from tinygraph.graph.node import Apply, Constant, Op, Variable, as_variable, describe, infer, static_value
 from tinygraph.graph.provenance import Origin, name_scope, origin_scope
-from tinygraph.graph.shared import STATE_LOCK, SharedVariable, shared
+from tinygraph.graph.shared import IN_USE, STATE_LOCK, SharedVariable, shared
 from tinygraph.graph.testvalues import copy_test_value, get_test_value, no_test_values
 from tinygraph.graph.walk import ancestors, apply_node, graph_inputs, replace, toposort
 
 __all__ = [
+    "IN_USE",
     "STATE_LOCK",
     "Apply",
     "Body",

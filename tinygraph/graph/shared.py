@@ -14,7 +14,7 @@ from tinygraph.graph import services
 from tinygraph.graph.node import Variable
 from tinygraph.types import TensorType, canonical_dtype, shape_text
 
-__all__ = ["STATE_LOCK", "SharedVariable", "shared"]
+__all__ = ["IN_USE", "STATE_LOCK", "SharedVariable", "shared"]
 
 #: Held while values are read together before a call and committed together after it, so that no function ever sees
 #: half of another's updates.
@@ -28,6 +28,47 @@ class _Container:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+#: What a call reads besides what it writes to, and what it writes to.
+Use = tuple[frozenset[_Container], frozenset[_Container]]
+
+
+class InUse:
+    """The values that long calls use while they let go of Python's lock; truth says whether there are such calls."""
+
+    def __init__(self) -> None:
+        self._calls: list[Use] = []
+        self._changed = threading.Condition()
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def wait_for(self, container: _Container) -> None:
+        """Return when nobody writes to a value."""
+        with self._changed:
+            self._changed.wait_for(lambda: not any(container in written for _, written in self._calls))
+
+    def enter(self, use: Use) -> None:
+        """Begin a call; waits while others write to what it reads, or use what it writes to."""
+        reads, writes = use
+        with self._changed:
+            self._changed.wait_for(
+                lambda: all(
+                    writes.isdisjoint(read) and writes.isdisjoint(written) and reads.isdisjoint(written)
+                    for read, written in self._calls
+                )
+            )
+            self._calls.append(use)
+
+    def leave(self, use: Use) -> None:
+        """End a call."""
+        with self._changed:
+            self._calls.remove(use)
+            self._changed.notify_all()
+
+
+IN_USE = InUse()
 
 
 class SharedVariable(Variable):
@@ -57,10 +98,13 @@ class SharedVariable(Variable):
         Parameters
         ----------
         borrow
-            False gives a copy; True gives the array that is held now, which must not be written to.
+            False gives a copy; True gives the array that is held now, which must not be written to, and which later
+            updates may overwrite.
         return_internal_type
             True gives a CuPy array where the value lives on a GPU; otherwise it is a NumPy array.
         """
+        if IN_USE:
+            IN_USE.wait_for(self.container)
         value = self.container.value
         if not return_internal_type:
             host = arrays.to_numpy(value)
@@ -76,6 +120,8 @@ class SharedVariable(Variable):
             If the value's number of dimensions, fixed extents or dtype do not fit; the old value stays.
         """
         value = self.checked(new_value, borrow)
+        if IN_USE:
+            IN_USE.wait_for(self.container)
         with STATE_LOCK:
             self.container.value = value
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tinygraph.backends.native.emit import Module
 from tinygraph.backends.native.printer import print_nest
 from tinygraph.backends.native.toolchain import target
 from tinygraph.program.nest import Nest
 
-__all__ = ["kernels"]
+__all__ = ["built", "kernels"]
 
 _known: dict[Nest, int] = {}
 _lock = threading.Lock()
@@ -22,11 +22,15 @@ def kernels(nests: Iterable[Nest]) -> dict[Nest, int]:
     with _lock:
         new = [n for n in wanted if n not in _known]
         if new:
-            made = target()
             module = Module()
-            names = [f"nest{len(_known) + i}" for i in range(len(new))]
+            names = [f"nest{i}" for i in range(len(new))]
             for name, nest in zip(names, new, strict=True):
-                print_nest(module, name, nest, made.vector)
-            code = made.compile(str(module))
-            _known.update(zip(new, made.load(code, names), strict=True))
+                print_nest(module, name, nest, target().vector)
+            _known.update(zip(new, built(str(module), names), strict=True))
         return {n: _known[n] for n in wanted}
+
+
+def built(text: str, names: Sequence[str]) -> list[int]:
+    """The addresses of functions of a module, given as text."""
+    made = target()
+    return made.load(made.compile(text), names)

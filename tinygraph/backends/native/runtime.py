@@ -6,19 +6,48 @@ what follows is that function's business. So a whole step of training is one for
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from tinygraph.backends.native.toolchain import target
+import numpy as np
 
-__all__ = ["entry_points"]
+from tinygraph.backends.native.kernels import built
 
-#: Words before the arguments of a kernel: function, size, kernel, begin, end, grain.
-NEST_HEAD = 6
+__all__ = ["NEST_HEAD", "entry_points"]
 
-_TEXT = """
-declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+#: Words before the arguments of a kernel: function, size, kernel, begin, end, how many a thread takes at once, pool.
+NEST_HEAD = 7
 
-define void @run(ptr %code, ptr %end) {
+_NAMES = ("enter", "nest", "shared_nest", "worker", "stop", "gemm", "gemv")
+
+
+class _Text:
+    """LLVM text of a function that reads its words."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def words(self, base: str, **fields: int) -> str:
+        """Addresses ``%name_at`` of words, given by number, and their values ``%name``, as numbers."""
+        lines = []
+        for name, i in fields.items():
+            lines.append(f"  %{name}_at = getelementptr i64, ptr {base}, i64 {i}")
+            lines.append(f"  %{name} = load i64, ptr %{name}_at")
+        return "\n".join(lines)
+
+    def pointers(self, base: str, **fields: int) -> str:
+        """The same for words that are addresses."""
+        return self.words(base, **fields).replace("= load i64", "= load ptr")
+
+
+def _walk() -> str:
+    t = _Text()
+    return f"""
+define void @run(ptr %code, ptr %end) {{
 entry:
   br label %head
 head:
@@ -26,75 +55,51 @@ head:
   %more = icmp ult ptr %at, %end
   br i1 %more, label %body, label %done
 body:
-  %f = load ptr, ptr %at
-  %size_at = getelementptr i64, ptr %at, i64 1
-  %size = load i64, ptr %size_at
+{t.pointers("%at", f=0)}
+{t.words("%at", size=1)}
   %skip = call i64 %f(ptr %at)
-  %words = add i64 %size, %skip
-  %next = getelementptr i64, ptr %at, i64 %words
+  %count = add i64 %size, %skip
+  %next = getelementptr i64, ptr %at, i64 %count
   br label %head
 done:
   ret void
-}
+}}
 
-define i64 @nest(ptr %at) {
-  %f_at = getelementptr i64, ptr %at, i64 2
-  %f = load ptr, ptr %f_at
-  %begin_at = getelementptr i64, ptr %at, i64 3
-  %begin = load i64, ptr %begin_at
-  %end_at = getelementptr i64, ptr %at, i64 4
-  %end = load i64, ptr %end_at
-  %args = getelementptr i64, ptr %at, i64 6
+define i64 @nest(ptr %at) {{
+{t.pointers("%at", f=2)}
+{t.words("%at", begin=3, end=4)}
+  %args = getelementptr i64, ptr %at, i64 {NEST_HEAD}
   call void %f(ptr %args, i64 %begin, i64 %end)
   ret i64 0
-}
+}}
 
-define i64 @stop(ptr %at) {
-  ; words: error, words to skip where it is set
-  %error_at = getelementptr i64, ptr %at, i64 2
-  %error = load ptr, ptr %error_at
+define i64 @stop(ptr %at) {{
+{t.pointers("%at", error=2)}
+{t.words("%at", rest=3)}
   %set = load i64, ptr %error
-  %rest_at = getelementptr i64, ptr %at, i64 3
-  %rest = load i64, ptr %rest_at
   %failed = icmp ne i64 %set, 0
   %skip = select i1 %failed, i64 %rest, i64 0
   ret i64 %skip
-}
+}}
+"""
 
-define i64 @gemm(ptr %at) {
-  ; words: 2 blas, 3 transa, 4 transb, 5 m, 6 n, 7 k, 8 alpha, 9 a, 10 lda, 11 b, 12 ldb, 13 beta, 14 c, 15 ldc,
-  ; 16 count, 17 step of a, 18 step of b, 19 step of c, 20 alpha itself, 21 beta itself
+
+def _products() -> str:
+    """Calls of BLAS.
+
+    The words of ``gemm``: 2 function, 3 and 4 flags of transposition, 5 m, 6 n, 7 k, 8 address of alpha or 0, 9 a,
+    10 lda, 11 b, 12 ldb, 13 unused, 14 c, 15 ldc, 16 how many products, 17 to 19 bytes from one operand to the next,
+    20 alpha, 21 beta. Those of ``gemv``: 2 function, 3 flag, 4 m, 5 n, 6 address of alpha or 0, 7 a, 8 lda, 9 x,
+    10 incx, 11 y, 12 incy, 13 alpha, 14 beta.
+    """
+    t = _Text()
+    return f"""
+define i64 @gemm(ptr %at) {{
 entry:
-  %f_at = getelementptr i64, ptr %at, i64 2
-  %f = load ptr, ptr %f_at
-  %ta = getelementptr i64, ptr %at, i64 3
-  %tb = getelementptr i64, ptr %at, i64 4
-  %m = getelementptr i64, ptr %at, i64 5
-  %n = getelementptr i64, ptr %at, i64 6
-  %k = getelementptr i64, ptr %at, i64 7
-  %alpha_at = getelementptr i64, ptr %at, i64 8
-  %alpha_given = load ptr, ptr %alpha_at
-  %own = getelementptr i64, ptr %at, i64 20
-  %none = icmp eq ptr %alpha_given, null
-  %alpha = select i1 %none, ptr %own, ptr %alpha_given
-  %a_at = getelementptr i64, ptr %at, i64 9
-  %a0 = load ptr, ptr %a_at
-  %lda = getelementptr i64, ptr %at, i64 10
-  %b_at = getelementptr i64, ptr %at, i64 11
-  %b0 = load ptr, ptr %b_at
-  %ldb = getelementptr i64, ptr %at, i64 12
-  %beta = getelementptr i64, ptr %at, i64 21
-  %c_at = getelementptr i64, ptr %at, i64 14
-  %c0 = load ptr, ptr %c_at
-  %ldc = getelementptr i64, ptr %at, i64 15
-  %count_at = getelementptr i64, ptr %at, i64 16
-  %count = load i64, ptr %count_at
-  %sa_at = getelementptr i64, ptr %at, i64 17
-  %sa = load i64, ptr %sa_at
-  %sb_at = getelementptr i64, ptr %at, i64 18
-  %sb = load i64, ptr %sb_at
-  %sc_at = getelementptr i64, ptr %at, i64 19
-  %sc = load i64, ptr %sc_at
+{t.pointers("%at", f=2, given=8, a0=9, b0=11, c0=14)}
+{t.words("%at", ta=3, tb=4, m=5, n=6, k=7, lda=10, ldb=12, ldc=15, count=16, sa=17, sb=18, sc=19, own=20, beta=21)}
+  %none = icmp eq ptr %given, null
+  %alpha = select i1 %none, ptr %own_at, ptr %given
   br label %head
 head:
   %i = phi i64 [ 0, %entry ], [ %i1, %body ]
@@ -104,7 +109,8 @@ head:
   %more = icmp slt i64 %i, %count
   br i1 %more, label %body, label %done
 body:
-  call void %f(ptr %ta, ptr %tb, ptr %m, ptr %n, ptr %k, ptr %alpha, ptr %a, ptr %lda, ptr %b, ptr %ldb, ptr %beta, ptr %c, ptr %ldc)
+  call void %f(ptr %ta_at, ptr %tb_at, ptr %m_at, ptr %n_at, ptr %k_at, ptr %alpha, ptr %a, ptr %lda_at, ptr %b,
+               ptr %ldb_at, ptr %beta_at, ptr %c, ptr %ldc_at)
   %i1 = add i64 %i, 1
   %a1 = getelementptr i8, ptr %a, i64 %sa
   %b1 = getelementptr i8, ptr %b, i64 %sb
@@ -112,40 +118,382 @@ body:
   br label %head
 done:
   ret i64 0
-}
+}}
 
-define i64 @gemv(ptr %at) {
-  ; words: 2 blas, 3 trans, 4 m, 5 n, 6 alpha, 7 a, 8 lda, 9 x, 10 incx, 11 y, 12 incy, 13 alpha itself, 14 beta itself
-  %f_at = getelementptr i64, ptr %at, i64 2
-  %f = load ptr, ptr %f_at
-  %t = getelementptr i64, ptr %at, i64 3
-  %m = getelementptr i64, ptr %at, i64 4
-  %n = getelementptr i64, ptr %at, i64 5
-  %alpha_at = getelementptr i64, ptr %at, i64 6
-  %alpha_given = load ptr, ptr %alpha_at
-  %own = getelementptr i64, ptr %at, i64 13
-  %none = icmp eq ptr %alpha_given, null
-  %alpha = select i1 %none, ptr %own, ptr %alpha_given
-  %a_at = getelementptr i64, ptr %at, i64 7
-  %a = load ptr, ptr %a_at
-  %lda = getelementptr i64, ptr %at, i64 8
-  %x_at = getelementptr i64, ptr %at, i64 9
-  %x = load ptr, ptr %x_at
-  %incx = getelementptr i64, ptr %at, i64 10
-  %y_at = getelementptr i64, ptr %at, i64 11
-  %y = load ptr, ptr %y_at
-  %incy = getelementptr i64, ptr %at, i64 12
-  %beta = getelementptr i64, ptr %at, i64 14
-  call void %f(ptr %t, ptr %m, ptr %n, ptr %alpha, ptr %a, ptr %lda, ptr %x, ptr %incx, ptr %beta, ptr %y, ptr %incy)
+define i64 @gemv(ptr %at) {{
+{t.pointers("%at", f=2, given=6, a=7, x=9, y=11)}
+{t.words("%at", t=3, m=4, n=5, lda=8, incx=10, incy=12, own=13, beta=14)}
+  %none = icmp eq ptr %given, null
+  %alpha = select i1 %none, ptr %own_at, ptr %given
+  call void %f(ptr %t_at, ptr %m_at, ptr %n_at, ptr %alpha, ptr %a, ptr %lda_at, ptr %x, ptr %incx_at, ptr %beta_at,
+               ptr %y, ptr %incy_at)
   ret i64 0
-}
+}}
 """
 
-_NAMES = ("run", "nest", "stop", "gemm", "gemv")
+
+#: Words of a pool, each on a line of the cache of its own where several threads write to it.
+POOL = {"generation": 0, "sleeping": 8, "inside": 16, "next": 24, "owner": 32, "open": 40, "kernel": 48, "args": 49,
+        "end": 50, "step": 51}  # fmt: skip
+
+_FUTEX, _WAIT, _WAKE = 202, 128, 129  # on x86-64; private to the process
+
+_SPINS = 4000
+
+
+def _threads() -> str:
+    """Threads that take parts of a nest.
+
+    A worker waits for the pool's generation to change, at first in a loop, then asleep. The thread that has work fills
+    in the pool, opens it, changes the generation, takes parts itself until none is left, closes the pool and waits for
+    those that are inside; who comes late finds it closed and leaves. A thread that finds the pool in use by another
+    does its work alone. Who computes which part changes from run to run, but not what the parts are.
+    """
+    t = _Text()
+    p = POOL
+    return f"""
+declare i64 @syscall(i64, ...)
+declare void @llvm.x86.sse2.pause()
+
+define internal void @take_parts(ptr %pool) {{
+entry:
+{t.pointers("%pool", f=p["kernel"], args=p["args"])}
+{t.words("%pool", end=p["end"], step=p["step"])}
+  %next_at = getelementptr i64, ptr %pool, i64 {p["next"]}
+  br label %head
+head:
+  %begin = atomicrmw add ptr %next_at, i64 %step monotonic
+  %more = icmp slt i64 %begin, %end
+  br i1 %more, label %body, label %done
+body:
+  %after = add i64 %begin, %step
+  %short = icmp slt i64 %after, %end
+  %stop = select i1 %short, i64 %after, i64 %end
+  call void %f(ptr %args, i64 %begin, i64 %stop)
+  br label %head
+done:
+  ret void
+}}
+
+define void @worker(ptr %pool) {{
+entry:
+  %generation_at = getelementptr i64, ptr %pool, i64 {p["generation"]}
+  %sleeping_at = getelementptr i64, ptr %pool, i64 {p["sleeping"]}
+  %inside_at = getelementptr i64, ptr %pool, i64 {p["inside"]}
+  %open_at = getelementptr i64, ptr %pool, i64 {p["open"]}
+  br label %idle
+idle:
+  %seen = phi i64 [ 0, %entry ], [ %now, %leave ]
+  br label %spin
+spin:
+  %i = phi i64 [ 0, %idle ], [ %i1, %again ]
+  %now = load atomic i64, ptr %generation_at seq_cst, align 8
+  %changed = icmp ne i64 %now, %seen
+  br i1 %changed, label %look, label %wait
+wait:
+  %tired = icmp sgt i64 %i, {_SPINS}
+  br i1 %tired, label %sleep, label %rest
+rest:
+  call void @llvm.x86.sse2.pause()
+  br label %again
+sleep:
+  %s = atomicrmw add ptr %sleeping_at, i64 1 seq_cst
+  %low = trunc i64 %seen to i32
+  %r = call i64 (i64, ...) @syscall(i64 {_FUTEX}, ptr %generation_at, i32 {_WAIT}, i32 %low, ptr null, ptr null, i32 0)
+  %u = atomicrmw sub ptr %sleeping_at, i64 1 seq_cst
+  br label %again
+again:
+  %i1 = add i64 %i, 1
+  br label %spin
+look:
+  %e = atomicrmw add ptr %inside_at, i64 1 seq_cst
+  %open = load atomic i64, ptr %open_at seq_cst, align 8
+  %closed = icmp eq i64 %open, 0
+  br i1 %closed, label %leave, label %work
+work:
+  call void @take_parts(ptr %pool)
+  br label %leave
+leave:
+  %left = atomicrmw sub ptr %inside_at, i64 1 seq_cst
+  br label %idle
+}}
+
+define i64 @shared_nest(ptr %at) {{
+entry:
+{t.pointers("%at", f=2, pool=6)}
+{t.words("%at", begin=3, end=4, step=5)}
+  %args = getelementptr i64, ptr %at, i64 {NEST_HEAD}
+  %owner_at = getelementptr i64, ptr %pool, i64 {p["owner"]}
+  %owner = cmpxchg ptr %owner_at, i64 0, i64 1 seq_cst seq_cst
+  %mine = extractvalue {{ i64, i1 }} %owner, 1
+  br i1 %mine, label %share, label %alone
+alone:
+  call void %f(ptr %args, i64 %begin, i64 %end)
+  ret i64 0
+share:
+  %kernel_at = getelementptr i64, ptr %pool, i64 {p["kernel"]}
+  %args_at = getelementptr i64, ptr %pool, i64 {p["args"]}
+  %last_at = getelementptr i64, ptr %pool, i64 {p["end"]}
+  %part_at = getelementptr i64, ptr %pool, i64 {p["step"]}
+  %next_at = getelementptr i64, ptr %pool, i64 {p["next"]}
+  %open_at = getelementptr i64, ptr %pool, i64 {p["open"]}
+  %inside_at = getelementptr i64, ptr %pool, i64 {p["inside"]}
+  %generation_at = getelementptr i64, ptr %pool, i64 {p["generation"]}
+  %sleeping_at = getelementptr i64, ptr %pool, i64 {p["sleeping"]}
+  store ptr %f, ptr %kernel_at
+  store ptr %args, ptr %args_at
+  store i64 %end, ptr %last_at
+  store i64 %step, ptr %part_at
+  store i64 %begin, ptr %next_at
+  store atomic i64 1, ptr %open_at seq_cst, align 8
+  %old = atomicrmw add ptr %generation_at, i64 1 seq_cst
+  %asleep = load atomic i64, ptr %sleeping_at seq_cst, align 8
+  %any = icmp ne i64 %asleep, 0
+  br i1 %any, label %wake, label %work
+wake:
+  %r = call i64 (i64, ...) @syscall(i64 {_FUTEX}, ptr %generation_at, i32 {_WAKE}, i32 1024, ptr null, ptr null, i32 0)
+  br label %work
+work:
+  call void @take_parts(ptr %pool)
+  store atomic i64 0, ptr %open_at seq_cst, align 8
+  br label %wait
+wait:
+  %left = load atomic i64, ptr %inside_at seq_cst, align 8
+  %busy = icmp sgt i64 %left, 0
+  br i1 %busy, label %pause, label %done
+pause:
+  call void @llvm.x86.sse2.pause()
+  br label %wait
+done:
+  store atomic i64 0, ptr %owner_at seq_cst, align 8
+  ret i64 0
+}}
+"""
+
+
+def _entrance() -> str:
+    """The call from Python: arguments are checked, addresses put into the table, and the table is run.
+
+    ``enter(values, outputs)`` is a method of a vector of words. It gives None, and does nothing, where a value is not
+    an array just as the plan expects it; otherwise whether all indices were in bounds. The words: 0 first and 1 last
+    record, 2 table, 3 its end, 4 error, 5 to 7 the objects None, True and False, 8 functions to let go of Python's lock
+    and 9 to take it again, or 0, 10 pairs of values that must not overlap, 11 their end, 12 the type of arrays. A record: 0 words, 1 address of
+    the tuple's slot in the arguments, 2 place in the tuple, 3 dtype, 4 dimensions, 5 flags, 6 number of addresses that
+    depend on it, then the extents, then for each such address the word and the offset. A pair: place and bytes of two
+    values, the first one in the tuple of values, too.
+    """
+    t = _Text()
+    o = layout()
+    give = "\n".join(
+        f"""give_{name}:
+  call void @Py_IncRef(ptr %{name})
+  ret ptr %{name}"""
+        for name in ("none", "true", "false")
+    )
+    return f"""
+declare void @Py_IncRef(ptr)
+
+define ptr @enter(ptr %self, ptr %args, i64 %count) {{
+entry:
+  %words_at = getelementptr i8, ptr %self, i64 {o.data}
+  %words = load ptr, ptr %words_at
+{t.pointers("%words", first=0, last=1, table=2, table_end=3, error=4, none=5, true=6, false=7, save=8, restore=9)}
+{t.pointers("%words", pairs=10, pairs_end=11, array_type=12)}
+  br label %head
+head:
+  %at = phi ptr [ %first, %entry ], [ %next, %patched ]
+  %more = icmp ult ptr %at, %last
+  br i1 %more, label %record, label %apart
+record:
+{t.words("%at", size=0, source=1, place=2, ndim=4, flags=5, patches=6)}
+{t.pointers("%at", dtype=3)}
+  %next = getelementptr i64, ptr %at, i64 %size
+  %tuple_at = getelementptr ptr, ptr %args, i64 %source
+  %tuple = load ptr, ptr %tuple_at
+  %items = getelementptr i8, ptr %tuple, i64 {o.items}
+  %item_at = getelementptr ptr, ptr %items, i64 %place
+  %item = load ptr, ptr %item_at
+  %type_at = getelementptr i8, ptr %item, i64 {o.type}
+  %type = load ptr, ptr %type_at
+  %is_array = icmp eq ptr %type, %array_type
+  br i1 %is_array, label %array, label %give_none
+array:
+  %data_at = getelementptr i8, ptr %item, i64 {o.data}
+  %data = load i64, ptr %data_at
+  %nd_at = getelementptr i8, ptr %item, i64 {o.data + 8}
+  %nd = load i32, ptr %nd_at
+  %nd_wide = zext i32 %nd to i64
+  %same_nd = icmp eq i64 %nd_wide, %ndim
+  %descr_at = getelementptr i8, ptr %item, i64 {o.data + 40}
+  %descr = load ptr, ptr %descr_at
+  %same_dtype = icmp eq ptr %descr, %dtype
+  %own_flags_at = getelementptr i8, ptr %item, i64 {o.data + 48}
+  %own_flags = load i32, ptr %own_flags_at
+  %flags_low = trunc i64 %flags to i32
+  %has = and i32 %own_flags, %flags_low
+  %same_flags = icmp eq i32 %has, %flags_low
+  %both = and i1 %same_nd, %same_dtype
+  %fits = and i1 %both, %same_flags
+  %dims_at = getelementptr i8, ptr %item, i64 {o.data + 16}
+  %dims = load ptr, ptr %dims_at
+  br i1 %fits, label %extent, label %give_none
+extent:
+  %d = phi i64 [ 0, %array ], [ %d1, %extent_ok ]
+  %more_d = icmp slt i64 %d, %ndim
+  br i1 %more_d, label %extent_check, label %patch
+extent_check:
+  %have_at = getelementptr i64, ptr %dims, i64 %d
+  %have = load i64, ptr %have_at
+  %want_i = add i64 %d, 7
+  %want_at = getelementptr i64, ptr %at, i64 %want_i
+  %want = load i64, ptr %want_at
+  %same = icmp eq i64 %have, %want
+  br i1 %same, label %extent_ok, label %give_none
+extent_ok:
+  %d1 = add i64 %d, 1
+  br label %extent
+patch:
+  %p = phi i64 [ 0, %extent ], [ %p1, %put ]
+  %more_p = icmp slt i64 %p, %patches
+  br i1 %more_p, label %put, label %patched
+put:
+  %p2 = shl i64 %p, 1
+  %p7 = add i64 %p2, 7
+  %p_i = add i64 %p7, %ndim
+  %word_slot = getelementptr i64, ptr %at, i64 %p_i
+  %word = load ptr, ptr %word_slot
+  %offset_slot = getelementptr i64, ptr %word_slot, i64 1
+  %offset = load i64, ptr %offset_slot
+  %address = add i64 %data, %offset
+  store i64 %address, ptr %word
+  %p1 = add i64 %p, 1
+  br label %patch
+patched:
+  br label %head
+apart:
+  %pair = phi ptr [ %pairs, %head ], [ %pair_next, %pair_fine ]
+  %more_pairs = icmp ult ptr %pair, %pairs_end
+  br i1 %more_pairs, label %pair_check, label %go
+pair_check:
+{t.words("%pair", left=0, left_size=1, right=2, right_size=3)}
+  %values = load ptr, ptr %args
+  %all = getelementptr i8, ptr %values, i64 {o.items}
+  %left_slot = getelementptr ptr, ptr %all, i64 %left
+  %left_item = load ptr, ptr %left_slot
+  %left_data_at = getelementptr i8, ptr %left_item, i64 {o.data}
+  %left_data = load i64, ptr %left_data_at
+  %right_slot = getelementptr ptr, ptr %all, i64 %right
+  %right_item = load ptr, ptr %right_slot
+  %right_data_at = getelementptr i8, ptr %right_item, i64 {o.data}
+  %right_data = load i64, ptr %right_data_at
+  %left_end = add i64 %left_data, %left_size
+  %right_end = add i64 %right_data, %right_size
+  %before = icmp ule i64 %left_end, %right_data
+  %behind = icmp ule i64 %right_end, %left_data
+  %fine = or i1 %before, %behind
+  %pair_next = getelementptr i64, ptr %pair, i64 4
+  br i1 %fine, label %pair_fine, label %give_none
+pair_fine:
+  br label %apart
+go:
+  %keeps = icmp eq ptr %save, null
+  br i1 %keeps, label %held, label %free
+held:
+  call void @run(ptr %table, ptr %table_end)
+  br label %ran
+free:
+  %state = call ptr %save()
+  call void @run(ptr %table, ptr %table_end)
+  call void %restore(ptr %state)
+  br label %ran
+ran:
+  %failed = load i64, ptr %error
+  %wrong = icmp ne i64 %failed, 0
+  br i1 %wrong, label %give_false, label %give_true
+{give}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where this Python and this NumPy keep what an array object knows, in bytes from its start.
+
+    Attributes
+    ----------
+    items
+        The first item of a tuple.
+    type
+        The type of an object.
+    data
+        The address of an array's elements; the number of dimensions, the extents, the dtype and the flags follow.
+    """
+
+    items: int
+    type: int
+    data: int
+
+
+@functools.cache
+def layout() -> Layout:
+    """Found out by looking at objects that are known.
+
+    Raises
+    ------
+    RuntimeError
+        Where objects are laid out in another way than any that is known.
+    """
+    pair = ("one", "two")
+    words = _words_of(pair)
+    items = next((i for i in range(len(words) - 1) if list(words[i : i + 2]) == [id(pair[0]), id(pair[1])]), -1)
+    array = np.zeros((2, 3, 5), dtype="float32")
+    own = _words_of(array)
+    type = next((i for i, w in enumerate(own) if w == id(np.ndarray)), -1)
+    data = next((i for i, w in enumerate(own) if w == array.ctypes.data), -1)
+    if min(items, type, data) < 0 or data + 6 >= len(own):
+        raise RuntimeError("this Python lays out its objects in a way that is not known")
+    extents = ctypes.cast(own[data + 2], ctypes.POINTER(ctypes.c_int64))
+    known = (own[data + 1] & 0xFFFFFFFF, own[data + 5], own[data + 6] & 0xFFFFFFFF)
+    if known != (3, id(array.dtype), array.flags.num) or extents[:3] != [2, 3, 5]:
+        raise RuntimeError("this NumPy lays out its arrays in a way that is not known")
+    return Layout(8 * items, 8 * type, 8 * data)
+
+
+def _words_of(thing: Any) -> tuple[int, ...]:
+    size = sys.getsizeof(thing) // 8 if isinstance(thing, tuple) else np.ndarray.__basicsize__ // 8
+    return tuple((ctypes.c_int64 * size).from_address(id(thing)))
+
+
+class _Method(ctypes.Structure):
+    """Python's description of a function in C."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    ]
+
+
+_FASTCALL = 0x80
+
+
+@functools.cache
+def _method() -> _Method:
+    return _Method(b"enter", entry_points()["enter"], _FASTCALL, None)
+
+
+def entrance(words: Any) -> Callable[[tuple[Any, ...], tuple[Any, ...]], bool | None]:
+    """The function ``enter`` of a vector of words; see ``_entrance``."""
+    new = ctypes.pythonapi.PyCFunction_NewEx
+    new.restype = ctypes.py_object
+    new.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    made: Callable[..., bool | None] = new(ctypes.addressof(_method()), words, None)
+    return made
 
 
 @functools.cache
 def entry_points() -> dict[str, int]:
-    """The addresses of the functions that entries name, and of ``run``, which walks through a table."""
-    made = target()
-    return dict(zip(_NAMES, made.load(made.compile(_TEXT), _NAMES), strict=True))
+    """The addresses of the functions that entries name, and of those that Python calls."""
+    text = _walk() + _products() + _threads() + _entrance()
+    return dict(zip(_NAMES, built(text, _NAMES), strict=True))

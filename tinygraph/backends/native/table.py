@@ -1,0 +1,333 @@
+"""The words of a plan: entries that native functions walk through, and where addresses go in them."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+from typing import Any
+
+import numpy as np
+
+from tinygraph.backends.native import blas
+from tinygraph.backends.native.kernels import kernels
+from tinygraph.backends.native.pool import pool, threads
+from tinygraph.backends.native.printer import grain
+from tinygraph.backends.native.runtime import NEST_HEAD, entrance, entry_points
+from tinygraph.program.fuse import Call, Product, Storage, View
+from tinygraph.program.nest import COSTLY
+from tinygraph.program.plan import NestCall, Plan
+
+__all__ = ["Segment", "Table"]
+
+_ALIGNED = 64
+
+#: Work, in nodes times elements, from which a nest is shared among threads, and of a part of it.
+_SHARED, _PART = 200_000, 60_000
+
+#: Work from which a call lets go of Python's lock.
+_LONG = 400_000
+
+#: Floating-point operations of a product that take as long as one node on one element.
+_FLOPS = 8
+
+_CONTIGUOUS, _BEHAVED = 0x101, 0x501  # flags of NumPy: in C order and aligned; and writeable
+
+
+class Segment:
+    """Entries that run one after the other, and the instruction that is run by itself after them.
+
+    Attributes
+    ----------
+    start, end
+        Words of the table.
+    call
+        The instruction, or None.
+    enter
+        Runs the entries on a tuple of values and one of outputs.
+    """
+
+    def __init__(self, start: int, end: int, call: Call | None) -> None:
+        self.start = start
+        self.end = end
+        self.call = call
+        self.enter: Any = None
+
+
+class Table:
+    """A plan as words.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    arena
+        Memory for temporaries, at least as many bytes as the plan needs, and a few more.
+
+    Attributes
+    ----------
+    segments
+        What runs between instructions that are run by themselves.
+    fresh
+        Shape and dtype of each output that gets memory of its own.
+    outside
+        The numbers of the storages in the tuple of outputs: fresh outputs, then results of single instructions.
+    work
+        About how much there is to do, in nodes times elements.
+    """
+
+    def __init__(self, plan: Plan, arena: Any) -> None:
+        self.plan = plan
+        self.words: list[int] = []
+        self.work = 0
+        self._patches: dict[int, list[tuple[int, int]]] = {}
+        self._kept: list[Any] = [arena]
+        self._arena = -(-arena.ctypes.data // _ALIGNED) * _ALIGNED
+        self._memory = arena
+        self._error = np.zeros(8, dtype="int64")
+        self._points = entry_points()
+        self._threads = threads()
+        self._pool = pool(self._threads).address if self._threads > 1 else 0
+        self._kernels = kernels([s.nest for s in plan.steps if isinstance(s, NestCall)])
+        self.segments: list[Segment] = []
+        views = [v for i, v in enumerate(plan.results) if v is not None and i not in plan.updated]
+        self.fresh = [(v.shape, v.dtype) for v in views]
+        results = [s for s in plan.storages if s.kind == "result"]
+        self.outside = [v.storage.index for v in views] + [s.index for s in results]
+        self.results = {s.data: s.index for s in results}
+        self._build()
+        self._table = np.array(self.words, dtype="int64")
+        for segment in self.segments:
+            segment.enter = self._entrance(segment)
+
+    @property
+    def long(self) -> bool:
+        """Whether a call takes so long that other threads should have Python's lock meanwhile."""
+        return self.work > _LONG
+
+    def failed(self) -> bool:
+        """Whether an index was out of bounds since the last time this was asked."""
+        found = bool(self._error[0])
+        self._error[0] = 0
+        return found
+
+    def temporary(self, storage: Storage) -> Any:
+        """The memory of a temporary storage, as bytes."""
+        start = self._arena + self.plan.offsets[storage.index] - self._memory.ctypes.data
+        return self._memory[start : start + max(storage.nbytes, 1)]
+
+    # --- entries ------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        steps = self.plan.steps
+        fallible = [i for i, s in enumerate(steps) if isinstance(s, NestCall) and s.nest.checks]
+        start = 0
+        stop = None
+        for i, step in enumerate(steps):
+            if isinstance(step, Call):
+                self.segments.append(Segment(start, len(self.words), step))
+                start = len(self.words)
+                if stop is not None and stop >= self.segments[-1].start:
+                    self._end_stop(stop)
+                    stop = None
+            elif isinstance(step, NestCall):
+                self._nest(step)
+            else:
+                self._product(step)
+            if fallible and i == fallible[-1]:
+                stop = len(self.words)
+                self.words += [self._points["stop"], 4, self._error.ctypes.data, 0]
+        self.segments.append(Segment(start, len(self.words), None))
+        if stop is not None:
+            self._end_stop(stop)
+
+    def _end_stop(self, stop: int) -> None:
+        self.words[stop + 3] = len(self.words) - stop - 4
+
+    def _address(self, view: View, word: int) -> int:
+        """The address of a view, if it is known already; otherwise it is put into the word when the plan runs."""
+        storage = self.plan.home(view.storage)
+        offset = view.offset * np.dtype(view.dtype).itemsize
+        if storage.kind == "temporary" and storage.index in self.plan.offsets:
+            return self._arena + self.plan.offsets[storage.index] + offset
+        if storage.kind == "constant":
+            self._kept.append(storage.data)
+            return int(storage.data.ctypes.data) + offset
+        self._patches.setdefault(storage.index, []).append((word, offset))
+        return 0
+
+    def _nest(self, call: NestCall) -> None:
+        nest, slots = call.nest, call.nest.slots
+        args = [0] * slots.count
+        first = len(self.words) + NEST_HEAD
+        for k, (operand, access) in enumerate(zip(call.operands, nest.accesses, strict=True)):
+            size = 1 if access.role == "index" else np.dtype(access.dtype).itemsize
+            args[k] = operand.view.offset if access.role == "index" else self._address(operand.view, first + k)
+            for axis, stride in enumerate(call.strides[k]):
+                args[slots.strides[k] + axis] = stride * size
+            for d, (extent, stride) in enumerate(operand.dims):
+                args[slots.dims[k] + 2 * d] = extent
+                args[slots.dims[k] + 2 * d + 1] = stride * size
+        args[slots.extents : slots.extents + nest.axes] = call.extents
+        if nest.flat:
+            args[slots.piece] = call.total
+        args[slots.error] = self._error.ctypes.data
+        kind = grain(nest)
+        lanes = call.extents[nest.outer] if nest.vertical else call.extents[-1]
+        end = {"outer": call.extents[0], "lanes": lanes}.get(kind, 1)
+        work = call.elements * (len(nest.nodes) + 8 * sum(n.op in COSTLY for n in nest.nodes))
+        self.work += work
+        entry, step = "nest", 0
+        if self._threads > 1 and work > _SHARED and kind != "whole" and end > 1:
+            parts = max(2, min(work // _PART, 8 * self._threads))
+            step = -(-end // parts)
+            if kind == "lanes":
+                step = -(-step // 64) * 64
+            entry = "shared_nest" if step < end else "nest"
+        self.words += [
+            self._points[entry],
+            NEST_HEAD + slots.count,
+            self._kernels[nest],
+            0,
+            end,
+            step,
+            self._pool,
+            *args,
+        ]
+
+    def _product(self, product: Product) -> None:
+        x, y, out = product.x, product.y, product.out
+        stack, rows, inner = x.shape
+        columns = y.shape[2]
+        self.work += 2 * stack * rows * inner * columns // _FLOPS
+        if 0 in (stack, rows, columns):
+            return
+        if columns == 1 and stack == 1:
+            self._vector_product(product, x, y, y.strides[1], out.strides[1])
+        elif rows == 1 and stack == 1:
+            turned = View(y.storage, (1, columns, inner), (0, y.strides[2], y.strides[1]), y.offset)
+            self._vector_product(product, turned, x, x.strides[2], out.strides[2])
+        else:
+            self._matrix_product(product)
+
+    def _matrix_product(self, product: Product) -> None:
+        x, y, out = product.x, product.y, product.out
+        stack, rows, inner = x.shape
+        columns = y.shape[2]
+        letter, size = _kind(out.dtype)
+        at = len(self.words)
+        turned_x, ldx = _layout(x)
+        turned_y, ldy = _layout(y)
+        alpha, given = self._alpha(product, at + 8)
+        self.words += [
+            self._points["gemm"], 22, blas.address(f"{letter}gemm"),
+            ord("T" if turned_y else "N"), ord("T" if turned_x else "N"), columns, rows, inner,
+            given, self._address(y, at + 9), ldy, self._address(x, at + 11), ldx, 0,
+            self._address(out, at + 14), max(out.strides[1], columns, 1),
+            stack, y.strides[0] * size, x.strides[0] * size, out.strides[0] * size, alpha, _bits(out.dtype, product.beta),
+        ]  # fmt: skip
+
+    def _vector_product(self, product: Product, matrix: View, vector: View, step: int, out_step: int) -> None:
+        """``out = alpha · matrix · vector + beta · out``."""
+        letter, _ = _kind(matrix.dtype)
+        at = len(self.words)
+        turned, distance = _layout(matrix)
+        rows, columns = matrix.shape[1:]
+        shape = (rows, columns) if turned else (columns, rows)  # as Fortran sees the matrix
+        alpha, given = self._alpha(product, at + 6)
+        self.words += [
+            self._points["gemv"], 15, blas.address(f"{letter}gemv"), ord("N" if turned else "T"), *shape,
+            given, self._address(matrix, at + 7), distance, self._address(vector, at + 9), max(step, 1) if columns == 1 else step,
+            self._address(product.out, at + 11), max(out_step, 1), alpha, _bits(matrix.dtype, product.beta),
+        ]  # fmt: skip
+
+    def _alpha(self, product: Product, word: int) -> tuple[int, int]:
+        """The number that a product is multiplied by, as bits, or the address of it."""
+        if isinstance(product.alpha, View):
+            return 0, self._address(product.alpha, word)
+        return _bits(product.out.dtype, product.alpha), 0
+
+    # --- the call -----------------------------------------------------------------------------------------------------
+
+    def _entrance(self, segment: Segment) -> Any:
+        """A function that runs a segment: ``enter(values, outputs)``, both tuples of arrays."""
+        plan, base = self.plan, self._table.ctypes.data
+        first = segment is self.segments[0]
+        records: list[int] = []
+        inputs = {s.data: s.index for s in plan.storages if s.kind == "input"}
+        written = set(plan.updated.values())
+        for position, number in enumerate(plan.program.inputs):
+            patches = self._within(segment, inputs.get(position, -1))
+            if first or patches:
+                flags = _BEHAVED if position in written else _CONTIGUOUS
+                type = plan.program.buffers[number].type
+                records += _record(0, position, type.dtype, type.shape, flags, patches, base)
+        for place, number in enumerate(self.outside):
+            storage = plan.storages[number]
+            patches = self._within(segment, number)
+            if patches:
+                shape = self.fresh[place][0] if place < len(self.fresh) else None
+                shape = _shape(plan, storage) if shape is None else shape
+                records += _record(1, place, storage.dtype, shape, _CONTIGUOUS, patches, base)
+        pairs = self._pairs(written) if first else []
+        body = np.array(records + pairs, dtype="int64")
+        start, middle = body.ctypes.data, body.ctypes.data + 8 * len(records)
+        api = ctypes.pythonapi
+        locks = (0, 0)
+        if self.long:
+            locks = tuple(
+                ctypes.cast(f, ctypes.c_void_p).value for f in (api.PyEval_SaveThread, api.PyEval_RestoreThread)
+            )  # type: ignore[assignment]
+        words = np.array(
+            [start, middle, base + 8 * segment.start, base + 8 * segment.end, self._error.ctypes.data,
+             id(None), id(True), id(False), *locks, middle, start + body.nbytes, id(np.ndarray)], dtype="int64"
+        )  # fmt: skip
+        self._kept += [body, words]
+        return entrance(words)
+
+    def _within(self, segment: Segment, storage: int) -> list[tuple[int, int]]:
+        return [(w, o) for w, o in self._patches.get(storage, ()) if segment.start <= w < segment.end]
+
+    def _pairs(self, written: set[int]) -> list[int]:
+        """The inputs that must not share memory: those that are written, and all others."""
+        types = [self.plan.program.buffers[n].type for n in self.plan.program.inputs]
+        sizes = [math.prod(t.shape) * np.dtype(t.dtype).itemsize for t in types]  # type: ignore[arg-type]
+        found: list[int] = []
+        for i in sorted(written):
+            for j in range(len(types)):
+                shared = self.plan.program.buffers[self.plan.program.inputs[j]].kind == "shared"
+                if j != i and not shared and sizes[i] and sizes[j]:
+                    found += [i, sizes[i], j, sizes[j]]
+        return found
+
+
+def _record(
+    source: int, place: int, dtype: str, shape: Any, flags: int, patches: list[tuple[int, int]], base: int
+) -> list[int]:
+    body = [source, place, id(np.dtype(dtype)), len(shape), flags, len(patches), *shape]
+    for word, offset in patches:
+        body += [base + 8 * word, offset]
+    return [len(body) + 1, *body]
+
+
+def _shape(plan: Plan, storage: Storage) -> tuple[int, ...]:
+    shape: tuple[int, ...] = plan.program.buffers[storage.data].type.shape  # type: ignore[assignment]
+    return shape
+
+
+def _kind(dtype: str) -> tuple[str, int]:
+    return ("s", 4) if dtype == "float32" else ("d", 8)
+
+
+def _layout(view: View) -> tuple[bool, int]:
+    """Whether columns rather than rows lie side by side, and the distance from one to the next."""
+    _, rows, columns = view.shape
+    down, across = view.strides[1:]
+    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
+        return False, max(down if rows > 1 else columns, columns, 1)
+    return True, max(across if columns > 1 else rows, rows, 1)
+
+
+def _bits(dtype: str, value: float) -> int:
+    code = "<f" if dtype == "float32" else "<d"
+    return int.from_bytes(struct.pack(code, value).ljust(8, b"\0"), "little", signed=True)
