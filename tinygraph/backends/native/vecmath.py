@@ -229,11 +229,31 @@ def _erf(e: Lanes, kind: str, x: str) -> str:
     a = m.at_most(m.abs(x), 4.0 if m.single else 6.0)
     small = m.fma(a, m.polynomial(m.mul(a, a), fit.ERF[kind]), a)
     exponent = m.polynomial(a, fit.ERFC[kind])  # log2(erfc(a)): errors of erfc count little where it is small
-    shifted = m.add(exponent, m.magic + m.bias)
-    scale = m.power_of_two(shifted)
-    r = m.sub(exponent, m.sub(shifted, m.magic + m.bias))
-    erfc = m.fma(m.mul(r, m.polynomial(r, fit.EXP2[kind])), scale, scale)
+    erfc = m.exp2_normal(exponent, fit.EXP2[kind])
     return m.with_sign(m.choose(m.test("olt", a, 1.0), small, m.sub(1.0, erfc)), m.sign(x))
+
+
+def _erfc(e: Lanes, kind: str, x: str) -> str:
+    """``exp(-x * x)`` times a polynomial in (x - 4) / (x + 4), and over x + 4, for positive x."""
+    m = Floats(e, "double")
+    if kind == "float":
+        x = e.cast("fpext", "float", "double", x)
+    a = m.at_most(m.abs(x), 10.5 if kind == "float" else 27.4)
+    below = m.add(a, 4.0)
+    t = m.div(m.sub(a, 4.0), below)
+    factor = m.div(m.polynomial(t, fit.ERFC_TAIL[kind]), below)
+    square = m.mul(a, a)
+    if kind == "float":  # the square is exact
+        y = m.mul(m.exp2_normal(m.mul(square, -1 / _LN2), fit.EXP2_POW), factor)
+    else:
+        n, shifted, r = _reduced(m, m.neg(square), 2 * m.bias)
+        r = m.sub(r, m.fms(a, a, square))
+        y = m.scaled(m.mul(m.add(_expm1_reduced(m, r, fit.EXP), 1.0), factor), n, shifted)
+    y = m.choose(m.test("olt", x, 0.0), m.sub(2.0, y), y)
+    if kind == "float":
+        return e.cast("fptrunc", "double", "float", y)
+    erf = m.fma(x, m.polynomial(m.mul(x, x), fit.ERF[kind]), x)  # errors of t would count for most where x is small
+    return m.choose(m.test("olt", a, 0.5), m.sub(1.0, erf), y)
 
 
 # --- angles -------------------------------------------------------------------------------------------------------
@@ -278,39 +298,52 @@ def _far_apart(e: Lanes, kind: str, name: str, a: str, y: str) -> str:
     return e.put(f"call {type} @{function}({type} {a}, {type} {y})")
 
 
-def _sin_of_turned(e: Lanes, kind: str, a: str, turns: int) -> str:
-    """The sine of positive ``a`` and ``turns`` quarter turns more; sine and cosine of one ``a`` share most of it.
+def _turned(m: Floats, a: str) -> tuple[str, str, str, str]:
+    """Sine and cosine of positive ``a`` less a whole number n of quarter turns, bits with n, and whether n is odd.
 
     a - n * (pi / 2) takes three steps: the first is exact, as in ``_reduced``; the others are rounded to their results.
+    Functions of one ``a`` share this code, once LLVM has found what is common.
     """
-    m = Floats(e, kind)
     shifted = m.fma(a, 2 / math.pi, m.magic)
     n = m.sub(shifted, m.magic)
     r = a
-    for part in _PI[kind]:
+    for part in _PI[m.kind]:
         r = m.fma(n, -part / 2, r)
     z = m.mul(r, r)
-    sine = m.fma(m.mul(r, z), m.polynomial(z, fit.SIN[kind]), r)
-    cosine = m.fma(m.mul(z, z), m.polynomial(z, fit.COS[kind]), m.fma(z, -0.5, 1.0))
-    top = 31 if m.single else 63
+    sine = m.fma(m.mul(r, z), m.polynomial(z, fit.SIN[m.kind]), r)
+    cosine = m.fma(m.mul(z, z), m.polynomial(z, fit.COS[m.kind]), m.fma(z, -0.5, 1.0))
     quarter = m.bits(shifted)
-    odd = e.icmp("slt", m.integer, m.iop("shl", quarter, top), e.constant(m.integer, 0))
-    y = m.choose(odd, *((sine, cosine) if turns else (cosine, sine)))
-    if turns:
-        quarter = m.iop("add", quarter, turns)
-    lower_half = m.iop("and", m.iop("shl", quarter, top - 1), -(1 << top))
-    return m.with_sign(y, lower_half, "xor")
+    last = m.iop("shl", quarter, m.top)
+    return sine, cosine, quarter, m.lanes.icmp("slt", m.integer, last, m.lanes.constant(m.integer, 0))
+
+
+def _second_half(m: Floats, quarter: str) -> str:
+    """The sign bit, in turns of which two quarters, or three, are over."""
+    return m.iop("and", m.iop("shl", quarter, m.top - 1), -(1 << m.top))
 
 
 def _sin(e: Lanes, kind: str, x: str) -> str:
     m = Floats(e, kind)
     a = m.abs(x)
-    return m.with_sign(_far_apart(e, kind, "sin", a, _sin_of_turned(e, kind, a, 0)), m.sign(x), "xor")
+    sine, cosine, quarter, odd = _turned(m, a)
+    y = m.with_sign(m.choose(odd, cosine, sine), _second_half(m, quarter), "xor")
+    return m.with_sign(_far_apart(e, kind, "sin", a, y), m.sign(x), "xor")
 
 
 def _cos(e: Lanes, kind: str, x: str) -> str:
-    a = Floats(e, kind).abs(x)
-    return _far_apart(e, kind, "cos", a, _sin_of_turned(e, kind, a, 1))
+    m = Floats(e, kind)
+    a = m.abs(x)
+    sine, cosine, quarter, odd = _turned(m, a)
+    y = m.with_sign(m.choose(odd, sine, cosine), _second_half(m, m.iop("add", quarter, 1)), "xor")
+    return _far_apart(e, kind, "cos", a, y)
+
+
+def _tan(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.abs(x)
+    sine, cosine, _, odd = _turned(m, a)
+    y = m.div(m.choose(odd, m.neg(cosine), sine), m.choose(odd, sine, cosine))
+    return m.with_sign(_far_apart(e, kind, "tan", a, y), m.sign(x), "xor")
 
 
 def _arctan(e: Lanes, kind: str, x: str) -> str:
@@ -359,6 +392,7 @@ OWN: dict[str, Callable[..., str]] = {
     "cos": _cos,
     "cosh": _cosh,
     "erf": _erf,
+    "erfc": _erfc,
     "exp": _exp,
     "exp2": _exp2,
     "expm1": _expm1,
@@ -373,6 +407,7 @@ OWN: dict[str, Callable[..., str]] = {
     "sinh": _sinh,
     "softplus": _softplus,
     "sqrt": _sqrt,
+    "tan": _tan,
     "tanh": _tanh,
 }
 
@@ -383,8 +418,6 @@ _LIBRARY = {
     "arcsinh": "asinh",
     "arctan2": "atan2",
     "arctanh": "atanh",
-    "erfc": "erfc",
-    "tan": "tan",
 }
 
 #: By the name of the row of tinygraph's table: writes the function for ``kind`` ``float`` or ``double``, called as

@@ -25,6 +25,8 @@ class Floats:
     ----------
     integer
         The kind of integers of the same size.
+    top
+        The number of the sign bit.
     mantissa
         How many bits of the mantissa are stored.
     bias
@@ -41,6 +43,7 @@ class Floats:
         self.kind = kind
         self.single = kind == "float"
         self.integer = "i32" if self.single else "i64"
+        self.top = 31 if self.single else 63
         self.mantissa = 23 if self.single else 52
         self.bias = 127 if self.single else 1023
         self.magic = 1.5 * 2.0**self.mantissa
@@ -121,7 +124,7 @@ class Floats:
 
     def sign(self, a: str) -> str:
         """The sign bit alone, as an integer."""
-        return self.iop("and", self.bits(a), -(1 << (31 if self.single else 63)))
+        return self.iop("and", self.bits(a), -(1 << self.top))
 
     def with_sign(self, a: str, sign: str, code: str = "or") -> str:
         """``a``, which is positive, with a sign bit; or with its sign changed, where ``code`` is ``xor``."""
@@ -168,6 +171,13 @@ class Floats:
     def power_of_two(self, shifted: str) -> str:
         """``2**n``, normal, from a register with ``n + bias`` in its low bits, such as ``n + (magic + bias)``."""
         return self.unbits(self.iop("shl", self.bits(shifted), self.mantissa))
+
+    def exp2_normal(self, w: str, coefficients: Sequence[float]) -> str:
+        """``2**w`` where that is normal."""
+        shifted = self.add(w, self.magic + self.bias)
+        r = self.sub(w, self.sub(shifted, self.magic + self.bias))
+        scale = self.power_of_two(shifted)
+        return self.fma(self.mul(r, self.polynomial(r, coefficients)), scale, scale)
 
     def scaled(self, y: str, n: str, shifted: str) -> str:
         """``y * 2**m``, by way of two factors, so that ``m`` may go beyond all exponents and the result be denormal.

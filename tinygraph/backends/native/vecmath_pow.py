@@ -44,10 +44,7 @@ def _of_floats(e: Lanes, a: str, y: str) -> str:
     log = m.mul(s, m.fma(z, m.polynomial(z, fit.LOG_POW), 2.0))
     w = m.mul(y, _at_ends(m, a, m.fma(log, _LOG2_E, k)))
     w = m.at_least(m.at_most(w, 200.0), -200.0)
-    shifted = m.add(w, m.magic + m.bias)
-    r = m.sub(w, m.sub(shifted, m.magic + m.bias))
-    scale = m.power_of_two(shifted)
-    return e.cast("fptrunc", "double", "float", m.fma(m.mul(r, m.polynomial(r, fit.EXP2_POW)), scale, scale))
+    return e.cast("fptrunc", "double", "float", m.exp2_normal(w, fit.EXP2_POW))
 
 
 def _at_ends(m: Floats, a: str, log: str) -> str:
