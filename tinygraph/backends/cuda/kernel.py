@@ -1,0 +1,175 @@
+"""How a nest is spread over threads: which form of kernel, how many threads a row, how wide a load, how many blocks.
+
+Everything here follows from the nest, its extents and its strides alone, never from addresses or the device, so that sums
+are added up in one order and results are the same bits from call to call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygraph.program.nest import Nest
+from tinygraph.program.plan import NestCall
+
+__all__ = ["BLOCK", "Kernel", "Launch", "launch_of", "words_of"]
+
+#: Threads in a block, where a row does not ask for more; threads of a warp.
+BLOCK = 128
+WARP = 32
+
+#: Threads that share a row, at most, where each holds its part in registers, and where it runs over it in a loop.
+_HELD, _LOOPING = 1024, 512
+
+#: Bytes that one thread loads at once, and elements.
+_BYTES, _ELEMENTS = 16, 8
+
+#: Bytes of arguments that are passed by value; more of them lie in a table on the device.
+_BY_VALUE = 4096
+
+#: From so many sums on, columns are added up by one thread each.
+_MANY = 1 << 18
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A nest and how threads share it: what a kernel's text follows from.
+
+    Attributes
+    ----------
+    nest
+        What is computed.
+    form
+        ``map`` (a thread for each vector of elements), ``rows`` (a group of threads for each row) or ``columns`` (a
+        thread for each kept column, or several that share its rows).
+    vector
+        Elements that a thread loads and stores at once.
+    group
+        Threads that share a row, or a column.
+    held
+        Each thread of a group has one vector of the row, in registers from pass to pass.
+    wide
+        Elements are counted in 64 bits.
+    """
+
+    nest: Nest
+    form: str
+    vector: int = 1
+    group: int = 1
+    held: bool = False
+    wide: bool = False
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        if self.form == "columns":
+            return BLOCK if self.group == 1 else WARP * self.group
+        return max(BLOCK, self.group)
+
+    @property
+    def tile(self) -> int:
+        """Columns of a block."""
+        return self.threads // self.group
+
+    @property
+    def by_value(self) -> bool:
+        """Whether the arguments are passed by value, not as the address of a table."""
+        return 8 * self.nest.slots.count <= _BY_VALUE
+
+    @property
+    def warps_meet(self) -> bool:
+        """Whether threads wait for one another or look at one another's values."""
+        return self.form != "map" and self.group > 1
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel and its number of blocks; 0 where there is nothing to compute."""
+
+    kernel: Kernel
+    blocks: int
+
+
+def launch_of(call: NestCall) -> Launch:
+    """How a nest of these sizes is run."""
+    nest, extents = call.nest, call.extents
+    crossing = any(n.op in ("reduce", "pick") for n in nest.nodes)
+    wide = math.prod(extents) >= 1 << 30 or max(call.total, 0) >= 1 << 30
+    if nest.vertical:
+        columns, count = math.prod(extents[: nest.outer]), extents[nest.outer]
+        rows = math.prod(extents[nest.outer + 1 :])
+        group = 1 if rows < 16 or columns * count >= _MANY else 8 if rows < 128 else 16
+        kernel = Kernel(nest, "columns", 1, group, False, wide)
+        return Launch(kernel, columns * -(-count // kernel.tile))
+    if not crossing and nest.schedule.passes == 1 and nest.reduced == 1 and not nest.flat:
+        vector = _vector(call, whole=nest.outer > 0)
+        total = math.prod(extents[:-1]) * -(-extents[-1] // vector)
+        return Launch(Kernel(nest, "map", vector, 1, False, wide), -(-total // BLOCK))
+    vector = _vector(call, whole=True)
+    rows, length = math.prod(extents[: nest.outer]), math.prod(extents[nest.outer :])
+    share = -(-length // vector)
+    held = share <= _HELD and not nest.flat
+    group = 1 << max(share - 1, 0).bit_length() if held else _LOOPING
+    kernel = Kernel(nest, "rows", vector, group, held, wide)
+    return Launch(kernel, -(-rows // (kernel.threads // group)))
+
+
+def _vector(call: NestCall, whole: bool) -> int:
+    """Elements that can be loaded at once: all operands whose neighbours are side by side lie at multiples of that.
+
+    Storages begin at multiples of 16 bytes. ``whole`` says that the lanes' extent must be a multiple, too.
+    """
+    nest = call.nest
+    units = [k for k, a in enumerate(nest.accesses) if a.inner == "unit" and a.role in ("load", "store") and a.moves]
+    if not units:
+        return 1
+    largest = max(np.dtype(nest.accesses[k].dtype).itemsize for k in units)
+    vector = min(_BYTES // largest, _ELEMENTS)
+    length = call.total if nest.flat else call.extents[-1]
+    lane = nest.axes - 1
+
+    def fits(vector: int) -> bool:
+        if whole and length % vector:
+            return False
+        for k in units:
+            moving = [s for i, s in enumerate(call.strides[k]) if i != lane and call.extents[i] > 1]
+            if call.operands[k].view.offset % vector or any(s % vector for s in moving):
+                return False
+        return length >= vector
+
+    while vector > 1 and not fits(vector):
+        vector //= 2
+    return vector
+
+
+def words_of(call: NestCall, address: Callable[[int], int], error: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The arguments of a kernel, laid out as ``Slots`` says.
+
+    Parameters
+    ----------
+    call
+        The nest with its operands.
+    address
+        For the number of an access that is memory the address of its first element.
+    error
+        The address of the word that is set where an index is out of bounds.
+    """
+    nest, slots = call.nest, call.nest.slots
+    words = np.zeros(slots.count, dtype="int64")
+    for k, (operand, access) in enumerate(zip(call.operands, nest.accesses, strict=True)):
+        counter = access.role == "index"
+        size = 1 if counter else np.dtype(access.dtype).itemsize
+        words[k] = operand.view.offset if counter else address(k)
+        for axis, stride in enumerate(call.strides[k]):
+            words[slots.strides[k] + axis] = stride * size
+        for d, (extent, stride) in enumerate(operand.dims):
+            words[slots.dims[k] + 2 * d] = extent
+            words[slots.dims[k] + 2 * d + 1] = stride * size
+    words[slots.extents : slots.extents + nest.axes] = call.extents
+    if nest.flat:
+        words[slots.piece] = call.total
+    words[slots.error] = error
+    return words
