@@ -42,8 +42,12 @@ class Way:
         return self.options.get("mode") != "FAST_COMPILE"
 
 
-#: As ``function`` does it, and the graph as it was written.
-WAYS = (Way("default"), Way("as written", {"mode": "FAST_COMPILE"}))
+#: The graph as it was written, and rewritten: interpreted, and as machine code.
+WAYS = (
+    Way("as written", {"mode": "FAST_COMPILE"}),
+    Way("reference", flags={"linker": "reference"}),
+    Way("native", flags={"linker": "native"}),
+)
 
 
 class DisagreementError(AssertionError):

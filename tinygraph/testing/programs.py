@@ -65,7 +65,7 @@ def programs(
     for _ in range(draw(st.integers(0, 2))):
         draft.state(draw(st.sampled_from(_DTYPES)), draft.shape(fixed=True))
     for half in (most // 2, most - most // 2):  # the lists of Hypothesis are short
-        draw(st.lists(_step(draft, chosen), max_size=half))
+        draw(st.lists(_step(draft, chosen), min_size=min(2, half), max_size=half))
     outputs = draw(_outputs(draft, gradients))
     updates = draw(_updates(draft, outputs))
     return Program(tuple(draft.inputs), tuple(draft.states), tuple(draft.steps), outputs, updates).pruned()
