@@ -28,6 +28,12 @@ PAIRS = ("arctan2", "hypot", "pow")
 #: The largest error of each function, float and double, in units in the last place; the table in ``vecmath`` says what
 #: was found over more points than are tried here.
 LIMITS = {
+    "arccos": (1.4, 1.4),
+    "arccosh": (2.4, 2.4),
+    "arcsin": (2.6, 2.6),
+    "arcsinh": (2.0, 2.0),
+    "arctan2": (2.5, 2.5),
+    "arctanh": (2.5, 2.5),
     "arctan": (2.0, 2.0),
     "cos": (1.7, 1.7),
     "cosh": (1.6, 1.6),
@@ -36,18 +42,18 @@ LIMITS = {
     "exp": (1.1, 1.1),
     "exp2": (1.0, 1.2),
     "expm1": (1.6, 2.1),
-    "hypot": (0.51, 1.0),
+    "hypot": (0.51, 1.3),
     "log": (0.95, 0.95),
     "log10": (1.1, 1.1),
     "log1p": (1.6, 1.6),
     "log2": (1.1, 1.1),
-    "pow": (0.51, 1.5),
-    "sigmoid": (1.5, 1.5),
+    "pow": (0.51, 1.7),
+    "sigmoid": (1.6, 1.6),
     "sin": (1.7, 1.7),
     "sinh": (1.8, 1.8),
     "softplus": (2.2, 2.2),
     "sqrt": (0.5, 0.5),
-    "tan": (3.2, 3.2),
+    "tan": (3.9, 3.9),
     "tanh": (1.4, 1.4),
 }
 
@@ -314,13 +320,8 @@ def test_what_is_shared_by_calls_is_written_once():
     assert str(module).count("define internal") == 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", sorted(set(vecmath.FUNCTIONS) - set(vecmath.OWN)))
-def test_the_library_has_the_rest(name, kind):
-    x = numbers(50, kind)
-    arrays = (x, x[::-1].copy()) if name in PAIRS else (x,)
-    error, where = worst(name, kind, *arrays)
-    assert error <= 5, where
+def test_every_function_is_checked():
+    assert set(LIMITS) == set(vecmath.FUNCTIONS)
 
 
 _MPMATH = {
@@ -425,6 +426,7 @@ FITS = {
         *(0, EIGHTH, {"float": -32.2, "double": -62.8}),
     ),
     "SINH": (*_odd(mp.sinh), 0, 1, {"float": -31.6, "double": -61.4}),
+    "ARCSIN": (*_odd(mp.asin), 0, mp.mpf(1) / 4, {"float": -27.6, "double": -55.7}),
     "ARCTAN": (*_odd(mp.atan), 0, (mp.sqrt(2) - 1) ** 2, {"float": -30.4, "double": -59.1}),
     "ERF": (
         *(_root(lambda x: mp.erf(x) / x - 1), _root(lambda x: x / mp.erf(x)), 0, 1),

@@ -12,10 +12,11 @@ import numpy as np
 
 from tinygraph.backends.native import vecmath_coefficients as fit
 from tinygraph.backends.native.emit import Lanes
+from tinygraph.backends.native.vecmath_angles import arccos, arcsin, arctan, arctan2
 from tinygraph.backends.native.vecmath_base import Floats
 from tinygraph.backends.native.vecmath_pow import power
 
-__all__ = ["FUNCTIONS", "OWN"]
+__all__ = ["FUNCTIONS"]
 
 _LN2 = math.log(2)
 _LN2_TAIL = {"float": -1.9046542121259336e-09, "double": 2.3190468138462996e-17}  # log(2) less its nearest float
@@ -224,6 +225,39 @@ def _cosh(e: Lanes, kind: str, x: str) -> str:
     return m.add(half, m.div(0.25, half))
 
 
+_HUGE = {"float": 2.0**30, "double": 2.0**60}  # the square, and 1, are nothing beside it
+
+
+def _log_of_sum(m: Floats, a: str, rest: str) -> str:
+    """``log(1 + a + rest)``, or ``log(2 * a)`` where ``a`` is huge and its square may be too large."""
+    huge = m.test("oge", a, _HUGE[m.kind])
+    y = _log1p(m.lanes, m.kind, m.choose(huge, a, m.add(a, rest)))
+    return m.add(y, m.choose(huge, _LN2, 0.0))
+
+
+def _arcsinh(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.abs(x)
+    square = m.mul(a, a)
+    root = e.intrinsic("sqrt", kind, m.add(square, 1.0))
+    return m.with_sign(_log_of_sum(m, a, m.div(square, m.add(root, 1.0))), m.sign(x))
+
+
+def _arccosh(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    t = m.sub(x, 1.0)
+    y = _log_of_sum(m, t, e.intrinsic("sqrt", kind, m.fma(t, t, m.add(t, t))))
+    return m.choose(m.test("olt", x, 1.0), math.nan, y)
+
+
+def _arctanh(e: Lanes, kind: str, x: str) -> str:
+    m = Floats(e, kind)
+    a = m.abs(x)
+    y = m.mul(_log1p(e, kind, m.div(m.add(a, a), m.sub(1.0, a))), 0.5)
+    y = m.choose(m.test("olt", a, _SIGNIFICANT[kind]), a, y)  # halves of denormals
+    return m.with_sign(y, m.sign(x))
+
+
 def _erf(e: Lanes, kind: str, x: str) -> str:
     m = Floats(e, kind)
     a = m.at_most(m.abs(x), 4.0 if m.single else 6.0)
@@ -346,22 +380,6 @@ def _tan(e: Lanes, kind: str, x: str) -> str:
     return m.with_sign(_far_apart(e, kind, "tan", a, y), m.sign(x), "xor")
 
 
-def _arctan(e: Lanes, kind: str, x: str) -> str:
-    m = Floats(e, kind)
-    a = m.abs(x)
-    middle, high = m.test("ogt", a, math.tan(math.pi / 8)), m.test("ogt", a, math.tan(3 * math.pi / 8))
-    # arctan(a) is pi/4 + arctan((a - 1) / (a + 1)), and pi/2 + arctan(-1 / a)
-    above = m.choose(high, -1.0, m.choose(middle, m.sub(a, 1.0), a))
-    below = m.choose(high, a, m.choose(middle, m.add(a, 1.0), 1.0))
-    base = m.choose(high, math.pi / 2, m.choose(middle, math.pi / 4, 0.0))
-    tail = -4.371138828673793e-08 if m.single else 6.123233995736766e-17  # pi/2 less its nearest float
-    tails = m.choose(high, tail, m.choose(middle, tail / 2, 0.0))
-    q = m.div(above, below)
-    z = m.mul(q, q)
-    rest = m.fma(m.mul(q, z), m.polynomial(z, fit.ARCTAN[kind]), tails)
-    return m.with_sign(m.add(base, m.add(q, rest)), m.sign(x))
-
-
 # --- others -------------------------------------------------------------------------------------------------------
 
 
@@ -370,25 +388,33 @@ def _sqrt(e: Lanes, kind: str, x: str) -> str:
 
 
 def _hypot(e: Lanes, kind: str, x: str, y: str) -> str:
-    if kind == "double":
-        return e.call("hypot", kind, x, y)
     m = Floats(e, "double")  # squares of floats neither overflow nor underflow there
-    x, y = (e.cast("fpext", "float", "double", v) for v in (x, y))
-    out = m.lanes.intrinsic("sqrt", "double", m.fma(x, x, m.mul(y, y)))
-    infinite = m.either(m.test("oeq", m.abs(x), _INF), m.test("oeq", m.abs(y), _INF))  # even beside NaN
-    return e.cast("fptrunc", "double", "float", m.choose(infinite, _INF, out))
+    if kind == "float":
+        x, y = (e.cast("fpext", "float", "double", v) for v in (x, y))
+    x, y = m.abs(x), m.abs(y)
+    infinite = m.either(m.test("oeq", x, _INF), m.test("oeq", y, _INF))  # even beside NaN
+    if kind == "float":
+        root = e.intrinsic("sqrt", "double", m.fma(x, x, m.mul(y, y)))
+        return e.cast("fptrunc", "double", "float", m.choose(infinite, _INF, root))
+    large = m.choose(m.test("ogt", x, y), x, y)
+    up, down = m.test("olt", large, 2.0**-450), m.test("ogt", large, 2.0**500)
+    factor = m.choose(up, 2.0**600, m.choose(down, 2.0**-600, 1.0))
+    back = m.choose(up, 2.0**-600, m.choose(down, 2.0**600, 1.0))
+    x, y = m.mul(x, factor), m.mul(y, factor)
+    root = e.intrinsic("sqrt", "double", m.fma(x, x, m.mul(y, y)))
+    return m.choose(infinite, _INF, m.mul(root, back))
 
 
-def _from_library(name: str) -> Callable[..., str]:
-    def function(e: Lanes, kind: str, *operands: str) -> str:
-        return e.call(_library(kind, name), kind, *operands)
-
-    return function
-
-
-#: Functions with code of their own here; the others call the C library in every lane.
-OWN: dict[str, Callable[..., str]] = {
-    "arctan": _arctan,
+#: By the name of the row of tinygraph's table: writes the function for ``kind`` ``float`` or ``double``, called as
+#: ``function(lanes, kind, *operands)``, and returns the register with the result.
+FUNCTIONS: dict[str, Callable[..., str]] = {
+    "arccos": arccos,
+    "arccosh": _arccosh,
+    "arcsin": arcsin,
+    "arcsinh": _arcsinh,
+    "arctan": arctan,
+    "arctan2": arctan2,
+    "arctanh": _arctanh,
     "cos": _cos,
     "cosh": _cosh,
     "erf": _erf,
@@ -410,16 +436,3 @@ OWN: dict[str, Callable[..., str]] = {
     "tan": _tan,
     "tanh": _tanh,
 }
-
-_LIBRARY = {
-    "arccos": "acos",
-    "arccosh": "acosh",
-    "arcsin": "asin",
-    "arcsinh": "asinh",
-    "arctan2": "atan2",
-    "arctanh": "atanh",
-}
-
-#: By the name of the row of tinygraph's table: writes the function for ``kind`` ``float`` or ``double``, called as
-#: ``function(lanes, kind, *operands)``, and returns the register with the result.
-FUNCTIONS: dict[str, Callable[..., str]] = {**OWN, **{row: _from_library(name) for row, name in _LIBRARY.items()}}
