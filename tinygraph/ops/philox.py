@@ -12,18 +12,30 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["pairs", "philox", "places", "quantiles", "uniforms", "words", "words_at"]
+__all__ = [
+    "BUMPS",
+    "FACTORS",
+    "PRECISION",
+    "ROUNDS",
+    "pairs",
+    "philox",
+    "places",
+    "quantiles",
+    "uniforms",
+    "words",
+    "words_at",
+]
 
 _MASK = 0xFFFFFFFF
-_FACTORS = (0xD2511F53, 0xCD9E8D57)
-_BUMPS = (0x9E3779B9, 0xBB67AE85)
-_ROUNDS = 10
+FACTORS = (0xD2511F53, 0xCD9E8D57)
+BUMPS = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
 
 #: Blocks made at once where arrays live in the CPU's caches.
 _CACHED = 8192
 
 #: Bits that a float in [0.5, 1) holds.
-_PRECISION = {"float16": 11, "float32": 24, "float64": 53}
+PRECISION = {"float16": 11, "float32": 24, "float64": 53}
 
 #: Bits of the words that they are made of.
 _WIDTH = {"float16": 32, "float32": 32, "float64": 64}
@@ -46,7 +58,7 @@ def philox(xp: Any, even: Any, odd: Any, key: Any) -> tuple[Any, Any]:
     """
     factors, bumps, width, mask = _constants(xp)
     keys = (key + bumps) & mask
-    for i in range(_ROUNDS):
+    for i in range(ROUNDS):
         product = (factors * even)[::-1]
         odd = odd ^ keys[i]
         even = product >> width
@@ -62,8 +74,8 @@ def _constants(xp: Any) -> tuple[Any, Any, Any, Any]:
     def uint64(values: Any) -> Any:
         return xp.asarray(values, dtype="uint64")
 
-    factors = uint64(_FACTORS).reshape(2, 1)
-    bumps = uint64([[[i * bump & _MASK] for bump in _BUMPS] for i in range(_ROUNDS)])
+    factors = uint64(FACTORS).reshape(2, 1)
+    bumps = uint64([[[i * bump & _MASK] for bump in BUMPS] for i in range(ROUNDS)])
     return factors, bumps, uint64(32), uint64(_MASK)
 
 
@@ -113,7 +125,7 @@ def uniforms(xp: Any, state: Any, count: int, dtype: str) -> Any:
 
     float64 takes words of 64 bits, narrower floats of 32.
     """
-    bits, width = _PRECISION[dtype], _WIDTH[dtype]
+    bits, width = PRECISION[dtype], _WIDTH[dtype]
     step = xp.asarray(2.0**-bits, dtype=dtype)
     least = xp.asarray(2.0 ** -(bits + 1), dtype=dtype)  # stands for 0, so that a logarithm is finite
 

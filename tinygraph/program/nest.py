@@ -25,7 +25,8 @@ class Node(NamedTuple):
     ``load`` (attr: number of the access), ``index`` (attr: the same; the access is a counter, not memory), ``const``
     (attr: the value), ``cast``, ``reduce`` (attr: kind), ``pick`` (of a value along a row and a row's index: the value
     there; the third argument counts along the row), ``gather`` (attr: number of the access; args: an index for each of
-    its dimensions), ``check`` (of a bool, which must hold), or the name of an elementwise row.
+    its dimensions), ``check`` (of a bool, which must hold), ``philox`` (of a place, a key and a call: random numbers,
+    attr: their form, as ``backends.native.philox`` says), or the name of an elementwise row.
     """
 
     op: str

@@ -530,3 +530,6 @@ def _nest(
     strides = [tuple([*o, *i]) for o, i in zip(outer_strides, inner_strides, strict=True)]
     total = group.shape[0] if group.flat else 0
     return NestCall(nest, list(operands), (*outer_extents, *inner_extents), strides, total)
+
+
+import tinygraph.program.lower_random  # noqa: E402, F401 - registers its rules

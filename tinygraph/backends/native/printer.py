@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinygraph.backends.native import rows
+from tinygraph.backends.native import philox, rows
 from tinygraph.backends.native.emit import ELEMENT, Lanes, Module
 from tinygraph.program.nest import Nest
 
@@ -72,6 +72,7 @@ class _Printer:
         self.row = self.lanes if nest.vertical else self.scalar
         self.row_values: dict[int, str] = {}
         self.splats: dict[int, str] = {}
+        self.philox: dict[int, list[str]] = {}
         self.entry: list[str] = []
 
     # --- text ---------------------------------------------------------------------------------------------------------
@@ -214,6 +215,7 @@ class _Printer:
         self.splats = {}
         for node in self._row_arguments(number):
             self._splat(node)
+        self._philox_constants(number)
         reduces = [i for i, n in enumerate(nest.nodes) if n.op == "reduce" and self.schedule.ready[i] == number]
         picks = [i for i, n in enumerate(nest.nodes) if n.op == "pick" and self.schedule.ready[i] == number]
         totals = {i: self._accumulator(i) for i in reduces}
@@ -275,6 +277,7 @@ class _Printer:
             self._row_nodes(number, bases, None)
             for node in self._row_arguments(number):
                 self._splat(node)
+            self._philox_constants(number)
             for node in schedule.needed(number):
                 if node not in values and self.nest.nodes[node].op in ("load", "index"):
                     values[node] = self._lane_load(self.nest.nodes[node].attr, bases, "0", mask)
@@ -306,6 +309,7 @@ class _Printer:
             mask = self._mask(rest)
             self.row_values, self.splats = {}, {}
             self._row_nodes(0, bases, (j, mask))
+            self._philox_constants(0)
             reduces = [i for i, n in enumerate(nest.nodes) if n.op == "reduce"]
             totals = {i: self._accumulator(i) for i in reduces}
 
@@ -441,7 +445,31 @@ class _Printer:
             wrong = e.op("xor", "i1", args[0], e.constant("i1", True))
             self._fail(e, wrong if mask is None else e.op("and", "i1", wrong, mask))
             return args[0]
+        if node.op == "philox":
+            near = self._side_by_side(n) and e.width > 1
+            fixed = self.philox.get(n) or self._philox_fixed(e, n, args[1:], near)
+            return philox.drawn(e, node.attr, node.dtype, args[0], fixed, near, self.variable)
         return rows.row(e, node.op, self.nest.nodes[node.args[-1]].dtype, *args)
+
+    def _side_by_side(self, n: int) -> bool:
+        """Whether the places of random numbers follow one another from lane to lane."""
+        place = self.nest.nodes[self.nest.nodes[n].args[0]]
+        return place.op == "index" and self.nest.accesses[place.attr].inner == "unit"
+
+    def _philox_fixed(self, e: Lanes, n: int, state: list[str], near: bool) -> list[str]:
+        node = self.nest.nodes[n]
+        if e.width > 1:
+            state = [self.put(f"extractelement {e.type('i64')} {x}, i64 0") for x in state]
+        return philox.constants(e, node.attr, node.dtype, state[0], state[1], near)
+
+    def _philox_constants(self, number: int) -> None:
+        """Compute before the lanes of a pass what all random numbers of a state share."""
+        self.philox = {}
+        for n in self.schedule.needed(number):
+            node = self.nest.nodes[n]
+            if node.op == "philox" and not self.schedule.reloaded(n, number):
+                state = [self._splat(a) for a in node.args[1:]]
+                self.philox[n] = self._philox_fixed(self.lanes, n, state, self._side_by_side(n))
 
     def _reduce_lanes(self, number: int, values: dict[int, str], mask: str | None, into: dict[int, str]) -> None:
         for i, place in into.items():
@@ -676,4 +704,6 @@ def _width(nest: Nest, vector: int) -> int:
     sizes = [_size(n.dtype) for n in lane if n.dtype.startswith("float")] or [_size(n.dtype) for n in lane] or [8]
     commonest = max(set(sizes), key=sizes.count)
     width = max(4, vector // commonest)
-    return min(2 * width if len(lane) < _SMALL else width, 64)
+    # Rounds of random bits wait for one another: several vectors of them hide that.
+    factor = 4 if any(n.op == "philox" for n in lane) else 2 if len(lane) < _SMALL else 1
+    return min(factor * width, 64)
