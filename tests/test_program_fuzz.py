@@ -19,7 +19,7 @@ from tinygraph.testing.script import Input, Program, State, Step, array_text
 from tinygraph.testing.steps import KINDS
 
 #: How many programs are checked.
-EXAMPLES = int(os.environ.get("TINYGRAPH_FUZZ", "") or 4 * settings().max_examples)
+EXAMPLES = int(os.environ.get("TINYGRAPH_FUZZ", "") or 2 * settings().max_examples)
 #: The checks of special programs get a smaller number.
 FEWER = max(1, EXAMPLES // 5)
 REFERENCE = Way("reference", flags={"linker": "reference"})
@@ -87,15 +87,13 @@ def test_a_wrong_rule_is_found(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("tinygraph.rewrite.RULES", Rules(RULES, wrong))
-        program, error = _smallest(
-            programs(most=6, kinds=("unary", "binary", "row"), gradients=False), [WAYS[0], REFERENCE]
-        )
+        program, error = _smallest(programs(most=4, kinds=("unary",), gradients=False), [WAYS[0], REFERENCE])
         assert error.way.label == "reference"
         assert [step.text for step in program.steps] == ["T.tanh(x0)"]
         with pytest.raises(AssertionError, match="Not equal to tolerance"):
             _executes(error.script)
     _executes(error.script)
-    check_program(program)
+    check_program(program, [REFERENCE])
 
 
 class Faults:
@@ -200,7 +198,7 @@ def test_a_faulty_executable_is_found(fault, monkeypatch):
         with pytest.raises(AssertionError, match=FAULTS[fault]):
             _executes(error.script)
     _executes(error.script)
-    check_program(program)
+    check_program(program, [REFERENCE])
 
 
 # --- what is drawn ----------------------------------------------------------------------------------------------------
@@ -286,7 +284,7 @@ def test_errors_add_up_over_calls():
 
 def test_a_better_formula_may_give_a_number():
     overflows = _program("T.log(1 + T.exp(x0))", values=((1000.0, 1.0),))
-    check_program(overflows)
+    check_program(overflows, [WAYS[0], REFERENCE])
     with pytest.raises(DisagreementError, match="as written"):
         check_program(overflows, [Way("as written, and wrong", {"mode": _Finite()})])
 
