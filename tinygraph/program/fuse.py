@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygraph.program.nest import COSTLY, Node
 
-__all__ = ["Builder", "Call", "Group", "Product", "Step", "Storage", "Unsupported", "Value", "View"]
+__all__ = ["Binding", "Builder", "Call", "Group", "Product", "Scan", "Step", "Storage", "Unsupported", "Value", "View"]
 
 Shape = tuple[int, ...]
 
@@ -188,6 +188,57 @@ class Product(Step):
         self.out = out
         self.alpha = alpha
         self.beta = beta
+
+
+class Binding:
+    """An input or output of a step that is repeated.
+
+    Attributes
+    ----------
+    position
+        Of the input, or of the output, in the step's Program.
+    read
+        Whether it is an input.
+    view
+        Rows of it, or one that stays.
+    stride
+        Elements from one row to the next.
+    first
+        The row of the first turn.
+    modulus
+        Number of rows in a ring; 0 where there is a row for each turn.
+    """
+
+    __slots__ = ("first", "modulus", "position", "read", "stride", "view")
+
+    def __init__(self, position: int, read: bool, view: View, stride: int, first: int, modulus: int) -> None:
+        self.position = position
+        self.read = read
+        self.view = view
+        self.stride = stride
+        self.first = first
+        self.modulus = modulus
+
+
+class Scan(Step):
+    """A plan that runs ``count`` times, each time on other rows.
+
+    Attributes
+    ----------
+    plan
+        Of one turn.
+    bindings
+        Its inputs and outputs; what it writes to one of its inputs has no binding of its own.
+    workspace
+        Memory for the plan's temporaries.
+    """
+
+    workspace: Storage
+
+    def __init__(self, count: int, plan: Any, bindings: Sequence[Binding]) -> None:
+        self.count = count
+        self.plan = plan
+        self.bindings = list(bindings)
 
 
 class Operand:
@@ -531,15 +582,22 @@ class Builder:
 
     def product(self, x: View, y: View, out: View, alpha: Any = 1.0, beta: float = 0.0) -> None:
         step = Product(x, y, out, alpha, beta)
-        self._append(step)
+        self.append(step)
         out.storage.writer = step.index
+
+    def scan(self, step: Scan) -> None:
+        self.append(step)
+        step.workspace = self.storage("temporary", "uint8", step.plan.arena + 64, writer=step.index)
+        for b in step.bindings:
+            if not b.read or b.position in step.plan.updated.values():
+                b.view.storage.writer = step.index
 
     def call(
         self, position: int, inputs: Sequence[Value | int], outputs: Sequence[tuple[str, Shape, int]]
     ) -> list[Value]:
         """An instruction by itself: its outputs as (dtype, shape, number of buffer)."""
         step = Call(position, [v if isinstance(v, int) else self.view(v) for v in inputs])
-        self._append(step)
+        self.append(step)
         values = []
         for dtype, shape, number in outputs:
             made = self.storage("result", dtype, math.prod(shape), number, step.index)
@@ -548,13 +606,13 @@ class Builder:
 
     # --- groups -----------------------------------------------------------------------------------------------------
 
-    def _append(self, step: Step) -> None:
+    def append(self, step: Step) -> None:
         step.index = len(self.steps)
         self.steps.append(step)
 
     def _new(self, shape: Shape) -> Group:
         group = Group(len(self.steps), shape)
-        self._append(group)
+        self.append(group)
         self.by_shape.setdefault(shape, []).append(group)
         return group
 

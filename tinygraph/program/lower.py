@@ -23,8 +23,9 @@ from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
 from tinygraph.ops.subtensor import ARRAY, FULL, AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
 from tinygraph.program.fuse import Builder, Shape, Unsupported, Value, View, packed
 from tinygraph.program.ir import Buffer, Instruction, Program
+from tinygraph.program.turned import Turned
 
-__all__ = ["DTYPES", "Lowering", "lowers"]
+__all__ = ["DTYPES", "Lowering", "Pending", "lowers", "lowers_turned"]
 
 #: Those that nests compute with.
 DTYPES = frozenset(
@@ -43,6 +44,23 @@ def lowers(*ops: type[Op]) -> Callable[[Rule], Rule]:
 
     def register(rule: Rule) -> Rule:
         RULES.update(dict.fromkeys(ops, rule))
+        return rule
+
+    return register
+
+
+#: (lowering, instruction) -> values, or None where the description of the operation serves
+TurnedRule = Callable[["Lowering", Instruction], Sequence[Value] | None]
+
+#: What becomes of operations on values whose axes are in another order in memory, by class.
+TURNED_RULES: dict[type[Op], TurnedRule] = {}
+
+
+def lowers_turned(*ops: type[Op]) -> Callable[[TurnedRule], TurnedRule]:
+    """Register what becomes of operations whose operands, as ``Lowering.found`` has them, may be ``Turned``."""
+
+    def register(rule: TurnedRule) -> TurnedRule:
+        TURNED_RULES.update(dict.fromkeys(ops, rule))
         return rule
 
     return register
@@ -69,8 +87,8 @@ class Lowering:
         Holds the steps.
     values
         What has become of each buffer; None where only running shows its shape.
-    calls
-        Positions of the instructions that are run by themselves.
+    current
+        The instruction at hand.
     """
 
     def __init__(self, program: Program, elementwise: Callable[[str, str], bool]) -> None:
@@ -107,21 +125,29 @@ class Lowering:
         value = self.values[n]
         if isinstance(value, Pending):
             value = self.values[n] = self.made(value)
-        return value
+        return value.plain(self.builder) if isinstance(value, Turned) else value
+
+    def found(self, n: int) -> Value | None:
+        """The value of a buffer, which may be ``Turned``."""
+        value = self.values.get(n)
+        return value if isinstance(value, Turned) else self.value(n)
 
     def _lower(self, position: int, step: Instruction) -> None:
         buffers = self.program.buffers
         outputs = [buffers[n] for n in step.outputs]
         rule = RULES.get(type(step.op))
-        plain = not step.guard and not step.inner and not step.op.effects
+        plain = not step.guard and not step.op.effects
+        self.current = step
         typed = all(b.type.known and b.type.dtype in DTYPES for b in (*outputs, *(buffers[n] for n in step.inputs)))
-        if rule is not None and plain and typed:
+        if (rule is not None or type(step.op) in TURNED_RULES) and plain and typed:
             fused = self._accumulated(step)
             if fused is not None:
                 self.values[step.outputs[0]] = fused
                 return
+            if self._turned(step):
+                return
             inputs = [self.value(n) for n in step.inputs]
-            if None not in inputs:
+            if rule is not None and None not in inputs:
                 try:
                     results = rule(self, step.op, inputs, outputs)  # type: ignore[arg-type]
                 except Unsupported:
@@ -130,6 +156,19 @@ class Lowering:
                     self.values.update(zip(step.outputs, results, strict=True))
                     return
         self._call(position, step, outputs)
+
+    def _turned(self, step: Instruction) -> bool:
+        """Whether an operation is done with its axes in another order."""
+        rule = TURNED_RULES.get(type(step.op))
+        if rule is None or any(self.found(n) is None for n in step.inputs):
+            return False
+        try:
+            results = rule(self, step)
+        except Unsupported:
+            return False
+        if results is not None:
+            self.values.update(zip(step.outputs, results, strict=True))
+        return results is not None
 
     def _call(self, position: int, step: Instruction, outputs: Sequence[Buffer]) -> None:
         """Leave an instruction to be run by itself; its inputs are brought to memory."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinygraph.program.fuse import PIECE, Call, Group, Operand, Product, Shape, Step, Storage, Value, View
+from tinygraph.program.fuse import PIECE, Call, Group, Operand, Product, Scan, Shape, Step, Storage, Value, View
 from tinygraph.program.ir import Program
 from tinygraph.program.lower import Lowering
 from tinygraph.program.nest import Access, Nest
+from tinygraph.program.rounds import Rounds, parts
 
 __all__ = ["NestCall", "Plan", "plan_of"]
 
@@ -93,7 +94,10 @@ class Plan:
     @property
     def fallible(self) -> bool:
         """Whether running it can find an index out of bounds."""
-        return any(isinstance(step, NestCall) and step.nest.checks for step in self.steps)
+        return any(
+            step.nest.checks if isinstance(step, NestCall) else isinstance(step, Scan) and step.plan.fallible
+            for step in self.steps
+        )
 
     def home(self, storage: Storage) -> Storage:
         """The storage whose memory a storage uses."""
@@ -134,7 +138,7 @@ class _Planner:
         steps = _sunk(self._alive(results))
         self._update(steps, results)
         steps = [s for s in steps if not self._is_void(s)]
-        called = [finished(s) if isinstance(s, Group) else s for s in steps]
+        called = [_nested(s) for s in steps]
         self._share(called, results)
         offsets, size = self._places(called, results)
         storages = self.builder.storages
@@ -311,6 +315,8 @@ def _rounded(size: int) -> int:
 
 def read(step: Any) -> list[int]:
     """Numbers of the storages that a step reads."""
+    if isinstance(step, Rounds):
+        return [k for part in parts(step) for k in read(part)]
     if isinstance(step, Product):
         views = [step.x, step.y]
         if isinstance(step.alpha, View):
@@ -320,19 +326,30 @@ def read(step: Any) -> list[int]:
         return [v.storage.index for v in views]
     if isinstance(step, Call):
         return [v.storage.index for v in step.inputs if isinstance(v, View)]
+    if isinstance(step, Scan):
+        return [b.view.storage.index for b in step.bindings]
     return [o.view.storage.index for o in step.operands if o.role in ("load", "gather")]
 
 
 def written(step: Any) -> list[int]:
     """Numbers of the storages that a step writes to."""
+    if isinstance(step, Rounds):
+        return [k for part in parts(step) for k in written(part)]
     if isinstance(step, Product):
         return [step.out.storage.index]
     if isinstance(step, Call):
         return []
+    if isinstance(step, Scan):
+        over = step.plan.updated.values()
+        return [b.view.storage.index for b in step.bindings if not b.read or b.position in over] + [
+            step.workspace.index
+        ]
     return [o.view.storage.index for o in step.operands if o.role == "store"]
 
 
 def _can_fail(step: Any) -> bool:
+    if isinstance(step, Scan):
+        return bool(step.plan.fallible)
     return isinstance(step, Call) or (
         isinstance(step, Group) and any(n.op in ("check", "pick", "gather") for n in step.nodes)
     )
@@ -395,6 +412,13 @@ def _in_time(call: NestCall, store: int, load: int) -> bool:
 
 
 # --- nests ------------------------------------------------------------------------------------------------------------
+
+
+def _nested(step: Any) -> Any:
+    """A step with its groups as nests."""
+    if isinstance(step, Rounds):
+        return Rounds(step.count, [_nested(inner) for inner in step.body])
+    return finished(step) if isinstance(step, Group) else step
 
 
 def finished(group: Group) -> NestCall:
@@ -530,6 +554,3 @@ def _nest(
     strides = [tuple([*o, *i]) for o, i in zip(outer_strides, inner_strides, strict=True)]
     total = group.shape[0] if group.flat else 0
     return NestCall(nest, list(operands), (*outer_extents, *inner_extents), strides, total)
-
-
-import tinygraph.program.lower_random  # noqa: E402, F401 - registers its rules

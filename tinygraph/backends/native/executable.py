@@ -16,7 +16,7 @@ from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.program import Program
 from tinygraph.program.fuse import Call, View
-from tinygraph.program.plan import plan_of
+from tinygraph.program.lowerings import plan_of
 
 __all__ = ["Arena", "NativeExecutable"]
 

@@ -22,7 +22,7 @@ __all__ = ["NEST_HEAD", "entry_points"]
 #: Words before the arguments of a kernel: function, size, kernel, begin, end, how many a thread takes at once, pool.
 NEST_HEAD = 7
 
-_NAMES = ("enter", "nest", "shared_nest", "worker", "stop", "gemm", "gemv")
+_NAMES = ("enter", "scan", "nest", "shared_nest", "worker", "stop", "gemm", "gemv")
 
 
 class _Text:
@@ -80,6 +80,48 @@ define i64 @stop(ptr %at) {{
   %failed = icmp ne i64 %set, 0
   %skip = select i1 %failed, i64 %rest, i64 0
   ret i64 %skip
+}}
+
+; words: 2 turns, 3 table of a turn, 4 its end, 5 how many addresses change; for each of these: word, address of the
+; first row, bytes from row to row, row of the first turn, rows in a ring or 0
+define i64 @scan(ptr %at) {{
+entry:
+{t.words("%at", turns=2, changes=5)}
+{t.pointers("%at", code=3, code_end=4)}
+  %first = getelementptr i64, ptr %at, i64 6
+  br label %head
+head:
+  %turn = phi i64 [ 0, %entry ], [ %turn1, %body ]
+  %more = icmp slt i64 %turn, %turns
+  br i1 %more, label %change, label %done
+change:
+  %i = phi i64 [ 0, %head ], [ %i1, %put ]
+  %c = phi ptr [ %first, %head ], [ %c1, %put ]
+  %more_i = icmp slt i64 %i, %changes
+  br i1 %more_i, label %place, label %body
+place:
+{t.pointers("%c", word=0)}
+{t.words("%c", row_base=1, stride=2, start=3, ring=4)}
+  %row0 = add i64 %turn, %start
+  %is_ring = icmp ne i64 %ring, 0
+  br i1 %is_ring, label %wrap, label %put
+wrap:
+  %wrapped = urem i64 %row0, %ring
+  br label %put
+put:
+  %row = phi i64 [ %row0, %place ], [ %wrapped, %wrap ]
+  %step = mul i64 %row, %stride
+  %address = add i64 %row_base, %step
+  store i64 %address, ptr %word
+  %i1 = add i64 %i, 1
+  %c1 = getelementptr i64, ptr %c, i64 5
+  br label %change
+body:
+  call void @run(ptr %code, ptr %code_end)
+  %turn1 = add i64 %turn, 1
+  br label %head
+done:
+  ret i64 0
 }}
 """
 

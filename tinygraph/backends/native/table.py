@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygraph.backends.native import blas
+from tinygraph.backends.native import blas, rounds
 from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.pool import pool, threads
 from tinygraph.backends.native.printer import grain
 from tinygraph.backends.native.runtime import NEST_HEAD, entrance, entry_points
-from tinygraph.program.fuse import Call, Product, Storage, View
+from tinygraph.program.fuse import Call, Product, Scan, Storage, View
 from tinygraph.program.nest import COSTLY
 from tinygraph.program.plan import NestCall, Plan
+from tinygraph.program.rounds import Moving, Rounds, parts
 
 __all__ = ["Segment", "Table"]
 
@@ -63,6 +64,10 @@ class Table:
         What to run.
     arena
         Memory for temporaries, at least as many bytes as the plan needs, and a few more.
+    start
+        The address in it where this plan's temporaries begin.
+    error
+        The word that is set when an index is out of bounds.
 
     Attributes
     ----------
@@ -76,19 +81,21 @@ class Table:
         About how much there is to do, in nodes times elements.
     """
 
-    def __init__(self, plan: Plan, arena: Any) -> None:
+    def __init__(self, plan: Plan, arena: Any, start: int | None = None, error: Any = None) -> None:
         self.plan = plan
         self.words: list[int] = []
         self.work = 0
         self._patches: dict[int, list[tuple[int, int]]] = {}
         self._kept: list[Any] = [arena]
-        self._arena = -(-arena.ctypes.data // _ALIGNED) * _ALIGNED
+        self._arena = -(-(start or arena.ctypes.data) // _ALIGNED) * _ALIGNED
         self._memory = arena
-        self._error = np.zeros(8, dtype="int64")
+        self._error = np.zeros(8, dtype="int64") if error is None else error
         self._points = entry_points()
         self._threads = threads()
         self._pool = pool(self._threads).address if self._threads > 1 else 0
-        self._kernels = kernels([s.nest for s in plan.steps if isinstance(s, NestCall)])
+        self._kernels = kernels([p.nest for s in plan.steps for p in parts(s) if isinstance(p, NestCall)])
+        # For each repetition around what is written now: words that move, and by how many bytes from round to round.
+        self._moving: list[list[tuple[int, int]]] = []
         self.segments: list[Segment] = []
         views = [v for i, v in enumerate(plan.results) if v is not None and i not in plan.updated]
         self.fresh = [(v.shape, v.dtype) for v in views]
@@ -97,8 +104,9 @@ class Table:
         self.results = {s.data: s.index for s in results}
         self._build()
         self._table = np.array(self.words, dtype="int64")
-        for segment in self.segments:
-            segment.enter = self._entrance(segment)
+        if start is None:
+            for segment in self.segments:
+                segment.enter = self._entrance(segment)
 
     @property
     def long(self) -> bool:
@@ -120,7 +128,7 @@ class Table:
 
     def _build(self) -> None:
         steps = self.plan.steps
-        fallible = [i for i, s in enumerate(steps) if isinstance(s, NestCall) and s.nest.checks]
+        fallible = [i for i, s in enumerate(steps) if _can_fail(s)]
         start = 0
         stop = None
         for i, step in enumerate(steps):
@@ -130,10 +138,8 @@ class Table:
                 if stop is not None and stop >= self.segments[-1].start:
                     self._end_stop(stop)
                     stop = None
-            elif isinstance(step, NestCall):
-                self._nest(step)
             else:
-                self._product(step)
+                self._step(step)
             if fallible and i == fallible[-1]:
                 stop = len(self.words)
                 self.words += [self._points["stop"], 4, self._error.ctypes.data, 0]
@@ -141,13 +147,27 @@ class Table:
         if stop is not None:
             self._end_stop(stop)
 
+    def _step(self, step: Any) -> None:
+        if isinstance(step, NestCall):
+            self._nest(step)
+        elif isinstance(step, Rounds):
+            self._rounds(step)
+        elif isinstance(step, Scan):
+            self._scan(step)
+        else:
+            self._product(step)
+
     def _end_stop(self, stop: int) -> None:
         self.words[stop + 3] = len(self.words) - stop - 4
 
     def _address(self, view: View, word: int) -> int:
         """The address of a view, if it is known already; otherwise it is put into the word when the plan runs."""
         storage = self.plan.home(view.storage)
-        offset = view.offset * np.dtype(view.dtype).itemsize
+        item = np.dtype(view.dtype).itemsize
+        offset = view.offset * item
+        if isinstance(view, Moving):
+            for moving, step in zip(self._moving, view.steps, strict=True):
+                moving.append((word, step * item))
         if storage.kind == "temporary" and storage.index in self.plan.offsets:
             return self._arena + self.plan.offsets[storage.index] + offset
         if storage.kind == "constant":
@@ -178,7 +198,7 @@ class Table:
         work = call.elements * (len(nest.nodes) + 8 * sum(n.op in COSTLY for n in nest.nodes))
         self.work += work
         entry, step = "nest", 0
-        if self._threads > 1 and work > _SHARED and kind != "whole" and end > 1:
+        if self._threads > 1 and not self._moving and work > _SHARED and kind != "whole" and end > 1:
             parts = max(2, min(work // _PART, 8 * self._threads))
             step = -(-end // parts)
             if kind == "lanes":
@@ -195,6 +215,65 @@ class Table:
             *args,
         ]
 
+    def _rounds(self, step: Rounds) -> None:
+        """Rounds are a kernel like a nest; what is in them is not shared among threads."""
+        head = len(self.words)
+        first = head + NEST_HEAD + rounds.HEAD
+        before, self.work = self.work, 0
+        self.words += [0] * (NEST_HEAD + rounds.HEAD)
+        self._moving.append([])
+        for inner in step.body:
+            self._step(inner)
+        moving = [(word - first, way) for word, way in self._moving.pop() if way]
+        size = len(self.words) - first
+        self.words += [number for pair in moving for number in pair]
+        kernel = rounds.kernel()
+        entry = [self._points["nest"], len(self.words) - head, kernel, 0, step.count, 0, self._pool]
+        self.words[head:first] = [*entry, size, len(moving)]
+        self.work = before + step.count * self.work
+
+    def _scan(self, step: Scan) -> None:
+        """A loop: the table of its step, and where the rows of each turn are put into it."""
+        home = self.plan.home(step.workspace)
+        start = self._arena + self.plan.offsets[home.index]
+        body = Table(step.plan, self._memory, start, self._error)
+        self._kept.append(body)
+        self.work += step.count * body.work
+        at = len(self.words)
+        patches: list[int] = []
+        for b in step.bindings:
+            size = np.dtype(b.view.dtype).itemsize
+            for word, offset in body.places(b.position, b.read):
+                slot = at + 6 + len(patches) + 1
+                base = self._address(b.view, slot)
+                if not base:
+                    # The address comes later; the offset within the step goes with it.
+                    self._patches[self.plan.home(b.view.storage).index][-1] = (slot, b.view.offset * size + offset)
+                else:
+                    base += offset
+                patches += [body.word(word), base, b.stride * size, b.first, b.modulus]
+        first, last = body.bounds
+        self.words += [self._points["scan"], 6 + len(patches), step.count, first, last, len(patches) // 5, *patches]
+
+    def places(self, position: int, read: bool) -> list[tuple[int, int]]:
+        """The words, and offsets from it, that hold the address of an input or of an output."""
+        if read:
+            number = next((s.index for s in self.plan.storages if s.kind == "input" and s.data == position), -1)
+        else:
+            view = self.plan.results[position]
+            assert view is not None
+            number = view.storage.index
+        return self._patches.get(number, [])
+
+    def word(self, i: int) -> int:
+        """The address of a word."""
+        return int(self._table.ctypes.data) + 8 * i
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The addresses of the first word and behind the last."""
+        return self.word(0), self.word(len(self.words))
+
     def _product(self, product: Product) -> None:
         x, y, out = product.x, product.y, product.out
         stack, rows, inner = x.shape
@@ -202,7 +281,9 @@ class Table:
         self.work += 2 * stack * rows * inner * columns // _FLOPS
         if 0 in (stack, rows, columns):
             return
-        if columns == 1 and stack == 1:
+        if self._moving:
+            self._matrix_product(product)
+        elif columns == 1 and stack == 1:
             self._vector_product(product, x, y, y.strides[1], out.strides[1])
         elif rows == 1 and stack == 1:
             turned = View(y.storage, (1, columns, inner), (0, y.strides[2], y.strides[1]), y.offset)
@@ -299,6 +380,12 @@ class Table:
                 if j != i and not shared and sizes[i] and sizes[j]:
                     found += [i, sizes[i], j, sizes[j]]
         return found
+
+
+def _can_fail(step: Any) -> bool:
+    if isinstance(step, NestCall):
+        return step.nest.checks
+    return isinstance(step, Scan) and bool(step.plan.fallible)
 
 
 def _record(
