@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-import tinygraph
-import tinygraph.tensor
 from tinygraph.errors import TinygraphError
 from tinygraph.graph import Variable
 from tinygraph.streams import RandomStreams
-from tinygraph.testing.script import Input, State, Step, array_text
+from tinygraph.testing.script import Input, State, Step, array_text, names
 from tinygraph.types import TensorType
 
 try:
@@ -96,8 +94,7 @@ class Draft:
         self._spaces = [self._space(), self._space()]
 
     def _space(self) -> dict[str, Any]:
-        streams = RandomStreams(1)
-        return {"np": np, "tg": tinygraph, "T": tinygraph.tensor, "srng": streams}
+        return {**names(), "srng": RandomStreams(1)}
 
     # --- choosing ---------------------------------------------------------------------------------------------------
 
@@ -161,10 +158,10 @@ class Draft:
         one, other = (space[name] for space in self._spaces)
         self.values.append(Value(name, one.dtype, tuple(zip(one.type.shape, other.type.shape, strict=True))))
 
-    def step(self, text: str, names: int = 1) -> list[Value]:
+    def step(self, text: str, count: int = 1) -> list[Value]:
         """Add a line with this expression; the new values, none where it does not fit or has no known shape."""
-        count = sum(len(step.names) for step in self.steps)
-        new = tuple(f"v{count + i}" for i in range(names))
+        first = sum(len(step.names) for step in self.steps)
+        new = tuple(f"v{first + i}" for i in range(count))
         results = []
         for space in self._spaces:
             try:
@@ -173,7 +170,7 @@ class Draft:
                 return []
             results.append(list(found) if isinstance(found, (list, tuple)) else [found])
         for found in results:
-            if len(found) != names or not all(isinstance(v, Variable) and v.type.known for v in found):
+            if len(found) != count or not all(isinstance(v, Variable) and v.type.known for v in found):
                 return []
             if any(v.dtype not in DTYPES or np.prod(v.type.shape) > _LARGEST for v in found):
                 return []
@@ -182,7 +179,7 @@ class Draft:
         self.steps.append(Step(new, text))
         for name in new:
             self._add(name)
-        return self.values[-names:]
+        return self.values[-count:]
 
     def _array(self, dtype: str, shape: tuple[int, ...], seed: int, call: int = 0) -> Array:
         size = int(np.prod(shape))

@@ -14,10 +14,7 @@ from typing import Any
 
 import numpy as np
 
-import tinygraph
-import tinygraph.tensor
-
-__all__ = ["Input", "Program", "State", "Step", "array_text"]
+__all__ = ["Input", "Program", "State", "Step", "array_text", "names"]
 
 Array = np.ndarray[Any, Any]
 
@@ -215,7 +212,7 @@ class Program:
             If a call writes to its arguments or to earlier results, if results share memory with anything else, or if
             a call that raises has changed a state.
         """
-        results: Any = _PROTOCOL["run"](self.build, dict(flags), dict(options))
+        results: Any = _executed(PROTOCOL)["run"](self.build, dict(flags), dict(options))
         return results
 
     def script(self, flags: Mapping[str, Any], options: Mapping[str, Any], check: str = "") -> str:
@@ -233,12 +230,15 @@ class Program:
 
 
 def _executed(source: str) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"np": np, "tg": tinygraph, "T": tinygraph.tensor}
-    exec(compile(source, "<program>", "exec"), namespace)
-    return namespace
+    """The names that a script defines, those of its header among them."""
+    found: dict[str, Any] = {}
+    exec(compile(HEADER + source, "<program>", "exec"), found)
+    return found
 
 
-_PROTOCOL = _executed(PROTOCOL)
+def names() -> dict[str, Any]:
+    """The names that the lines of programs may use."""
+    return _executed("")
 
 
 def array_text(array: Array) -> str:
