@@ -17,7 +17,9 @@ COLOURS = {
     "theano": "#7a7f87",
 }
 INK, GREY, LIGHT = "#1f2933", "#6b7480", "#e3e7eb"
-WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 980, 380, 70, 96, 11, 14
+WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 1040, 400, 60, 96, 11, 14
+#: Numbers stay legible on top of lines.
+HALO = 'paint-order="stroke" stroke="white" stroke-width="3" stroke-linejoin="round"'
 #: Ratios that the axis has room for at least.
 LEAST, MOST = 0.5, 4.0
 
@@ -34,7 +36,8 @@ def draw(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     peers = list(dict.fromkeys(peer for *_, ratios in rows for peer in ratios))
     shown = [ratio for *_, target, ratios in rows for ratio in (target["ratio"], *ratios.values())]
     low, high = min([LEAST, *shown]), max([MOST, *shown])
-    left, scale = math.log10(low) - 0.05, (WIDTH - LEFT - RIGHT) / (math.log10(high / low) + 0.1)
+    span = math.log10(high / low)
+    left, scale = math.log10(low) - 0.08 * span, (WIDTH - LEFT - RIGHT) / (1.08 * span)  # room for numbers on the left
 
     def x(ratio: float) -> float:
         return LEFT + (math.log10(ratio) - left) * scale
@@ -61,7 +64,7 @@ def draw(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         parts.append(text(x(tick), height - 10, f"{tick:g}", f'text-anchor="middle" fill="{GREY}"'))
     top = float(TOP)
     for name, target, ratios in rows:
-        deep = len(ratios) * BAR
+        deep, numbers = len(ratios) * BAR, []
         parts.append(text(LEFT - 14, top + deep / 2 + 4, name, 'text-anchor="end"'))
         for i, (peer, ratio) in enumerate(ratios.items()):
             begin, end = sorted((x(1), x(ratio)))
@@ -70,10 +73,10 @@ def draw(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
                 f'rx="1.5" fill="{COLOURS.get(peer, GREY)}"><title>{escape(f"{peer}: {ratio:.2f}")}</title></rect>'
             )
             where, anchor = (end + 4, "start") if ratio >= 1 else (begin - 4, "end")
-            style = f'font-size="9.5" text-anchor="{anchor}" fill="{GREY}"'
-            parts.append(text(where, top + i * BAR + 8.5, f"{ratio:.3g}", style))
+            style = f'font-size="9.5" text-anchor="{anchor}" {HALO}'
+            numbers.append(text(where, top + i * BAR + 8.5, f"{ratio:.3g}", style))
         goal = x(target["ratio"])
-        parts.append(f'<path d="M{goal:.1f} {top - 3:.1f}v{deep + 4}" stroke="{INK}" stroke-width="2"/>')
+        parts += [f'<path d="M{goal:.1f} {top - 3:.1f}v{deep + 4}" stroke="{INK}" stroke-width="2"/>', *numbers]
         top += deep + GAP
     return "\n".join([*parts, "</svg>"]) + "\n"
 

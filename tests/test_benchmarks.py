@@ -116,7 +116,7 @@ def test_every_workload_is_found_by_the_name_of_its_file():
 def test_an_unknown_workload_is_an_error_that_lists_the_known(capsys):
     with pytest.raises(SystemExit):
         __main__.main(["xro"])
-    assert "there is no workload 'xro'; there are chain," in capsys.readouterr().err
+    assert "there is no workload 'xro'; there are batches, chain," in capsys.readouterr().err
 
 
 def test_the_exponents_of_growth():
