@@ -235,6 +235,11 @@ class Schedule:
                 found.append(i)
         return found + [n for n in self.kept if self.ready[n] == number]
 
+    def reduces(self, number: int) -> bool:
+        """Whether a pass reduces anything, be it the same value in all lanes."""
+        nodes = enumerate(self.nest.nodes)
+        return any(node.op in ("reduce", "pick") and self.ready[i] == number for i, node in nodes)
+
     def writes(self, number: int) -> list[tuple[int, int]]:
         """The stores of lanes that a pass makes."""
         accesses = self.nest.accesses

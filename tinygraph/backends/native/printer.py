@@ -204,7 +204,7 @@ class _Printer:
         self.row_values, self.splats = {}, {}
         for number in range(schedule.passes):
             self._row_nodes(number, bases, None)
-            if schedule.sinks(number) or schedule.writes(number):
+            if schedule.sinks(number) or schedule.writes(number) or schedule.reduces(number):
                 self._pass(number, bases, start, end)
         self._row_nodes(schedule.passes, bases, None)
         self._row_stores(bases, None)
