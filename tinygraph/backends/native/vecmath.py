@@ -1,6 +1,50 @@
 """Mathematical functions on lanes of floats: straight-line code from polynomials of our own.
 
-ACCURACY_TABLE
+Results are those of C, special values and signs of zeros included; denormal numbers are as good as others. A lane's
+result does not depend on its neighbours nor on the number of lanes. There are no branches (but see ``_far_apart``) and
+no tables, so the code can stand in any loop, and several functions in one.
+
+The largest errors that were found, in units in the last place of the exact result, over 4 to 118 million floats and
+0.9 to 34 million doubles per function (0.1 and 0.2 million for ``erfc`` and ``erf`` of doubles): bit patterns spread
+over the whole range, and numbers of the sizes that matter. 0.5 is what rounding costs. Beside them, the time per
+element on an AVX2 machine (8,192 elements, 8 or 16 floats or 4 doubles at once), and that of NumPy; of SciPy for the
+error functions; of formulas in NumPy for ``sigmoid`` and ``softplus``:
+
+========  =====  ======  =====  =====  ======  ======
+          errors, ulps   ns, float     ns, double
+--------  -------------  ------------  --------------
+function  float  double   here  NumPy    here   NumPy
+========  =====  ======  =====  =====  ======  ======
+arccos     1.10    1.23    0.5    5.4     1.4     6.8
+arccosh    2.03    2.08    1.3    8.7     4.2     9.3
+arcsin     2.30    2.21    0.5    4.5     1.3     6.2
+arcsinh    1.80    1.67    1.4   12.2     4.4    12.4
+arctan     1.83    1.90    0.6    6.3     1.6    10.3
+arctan2    2.07    2.37    1.0   12.8     2.6    14.9
+arctanh    2.12    2.03    1.2   13.0     3.2    11.5
+cos        1.55    1.57    0.6    1.7     1.8    10.9
+cosh       1.51    1.46    0.6    7.3     1.6     7.6
+erf        1.09    1.11    0.9   11.6     3.7    11.2
+erfc       0.51    4.17    2.0   12.0     4.2    11.3
+exp        1.05    1.00    0.5    1.3     1.3     5.7
+exp2       0.91    1.15    0.4    2.9     1.0     5.1
+expm1      1.44    1.98    0.5    9.8     1.2     7.5
+hypot      0.50    1.17    0.9    5.0     0.9     8.2
+log        0.91    0.85    0.7    1.8     1.7     4.4
+log10      0.98    0.97    0.8    6.5     1.8     7.3
+log1p      1.52    1.39    0.8    8.2     2.1     6.6
+log2       1.05    0.92    0.7    3.3     1.7     4.7
+pow        0.51    1.49    3.1    5.3     7.4    12.8
+sigmoid    1.45    1.46    0.8    2.0     2.1     6.6
+sin        1.55    1.54    0.6    1.7     1.7    10.8
+sinh       1.62    1.63    0.8   15.1     2.1    13.7
+softplus   2.05    1.98    1.0    8.9     3.0    12.3
+sqrt       0.50    0.50    0.3    0.5     0.8     1.6
+tan        3.60    3.38    0.7   12.3     1.9    12.0
+tanh       1.32    1.30    0.8    1.5     2.1     7.8
+========  =====  ======  =====  =====  ======  ======
+
+``sin``, ``cos`` and ``tan`` of numbers from 1e5 on (doubles: 2**40) come from the C library, lane by lane.
 """
 
 from __future__ import annotations
@@ -20,7 +64,7 @@ __all__ = ["FUNCTIONS"]
 
 _LN2 = math.log(2)
 _LN2_TAIL = {"float": -1.9046542121259336e-09, "double": 2.3190468138462996e-17}  # log(2) less its nearest float
-_SIGNIFICANT = {"float": 2.0**-30, "double": 2.0**-60}  # below it x is expm1(x), log1p(x) and sin(x), to rounding
+_SIGNIFICANT = {"float": 2.0**-30, "double": 2.0**-60}  # below it x is expm1(x), log1p(x) and arctanh(x)
 _INF = math.inf
 
 

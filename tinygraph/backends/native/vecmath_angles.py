@@ -39,8 +39,10 @@ def arctan2(e: Lanes, kind: str, y: str, x: str) -> str:
     small, large = m.choose(steep, right, up), m.choose(steep, up, right)
     diagonal = m.both(m.test("oeq", small, math.inf), m.test("oeq", large, math.inf))
     small, large = m.choose(diagonal, 1.0, small), m.choose(diagonal, 1.0, large)
-    # sums must not overflow; what underflows beside a number as large is 0 in the quotient, too
-    factor = m.choose(m.test("oge", large, 2.0 ** (m.bias - 3)), 2.0**-8, 1.0)
+    # Sums must not overflow; what underflows beside a number as large is 0 in the quotient, too. Multiples of denormals
+    # would be rounded to a few bits.
+    raised = m.choose(m.test("olt", large, 2.0 ** (m.mantissa - m.bias)), 2.0 ** (m.mantissa + 2), 1.0)
+    factor = m.choose(m.test("oge", large, 2.0 ** (m.bias - 3)), 2.0**-8, raised)
     small, large = m.mul(small, factor), m.mul(large, factor)
     middle = m.test("ogt", small, m.mul(large, _LOW))
     above = m.choose(middle, m.sub(small, large), small)
