@@ -1,21 +1,26 @@
 """How a nest is spread over threads: which form of kernel, how many threads a row, how wide a load, how many blocks.
 
-Everything here follows from the nest, its extents and its strides alone, never from addresses or the device, so that sums
-are added up in one order and results are the same bits from call to call.
+Everything here follows from the nest, its extents and its strides alone, never from the device or how busy it is: sums
+are added up in one order, and results are the same bits from call to call.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinygraph.program.fuse import Scan, View
 from tinygraph.program.nest import Nest
-from tinygraph.program.plan import NestCall
+from tinygraph.program.plan import NestCall, Plan
+from tinygraph.program.rounds import Moving, parts
 
-__all__ = ["BLOCK", "Kernel", "Launch", "launch_of", "words_of"]
+__all__ = ["ALIGNED", "BLOCK", "Kernel", "Launch", "launch_of", "launches_of", "words_of"]
+
+#: Storages of a function begin at multiples of so many bytes.
+ALIGNED = 16
 
 #: Threads in a block, where a row does not ask for more; threads of a warp.
 BLOCK = 128
@@ -93,8 +98,42 @@ class Launch:
     blocks: int
 
 
-def launch_of(call: NestCall) -> Launch:
-    """How a nest of these sizes is run."""
+def launches_of(plan: Plan, aligned: Mapping[int, int] | None = None) -> Iterator[tuple[NestCall, Launch]]:
+    """The nests of a plan, and of the plans of its loops, with how each is run.
+
+    ``aligned`` has the alignment of storages that do not begin at multiples of ``ALIGNED`` bytes, by their numbers.
+    """
+
+    def alignment(view: View) -> int:
+        storage = plan.home(view.storage)
+        item = np.dtype(view.dtype).itemsize
+        steps = view.steps if isinstance(view, Moving) else ()
+        return math.gcd((aligned or {}).get(storage.index, ALIGNED), *(n * item for n in (view.offset, *steps)))
+
+    for step in plan.steps:
+        if isinstance(step, Scan):
+            inside: dict[int, int] = {}
+            for b in step.bindings:
+                row = math.gcd(alignment(b.view), b.stride * np.dtype(b.view.dtype).itemsize)
+                for number in bound(step.plan, b.position, b.read):
+                    inside[number] = row
+            yield from launches_of(step.plan, inside)
+            continue
+        for part in parts(step):
+            if isinstance(part, NestCall):
+                yield part, launch_of(part, alignment)
+
+
+def bound(plan: Plan, position: int, read: bool) -> list[int]:
+    """The number of the storage of an input or an output of a plan; none where it does not use it."""
+    if read:
+        return [s.index for s in plan.storages if s.kind == "input" and s.data == position]
+    view = plan.results[position]
+    return [] if view is None else [view.storage.index]
+
+
+def launch_of(call: NestCall, alignment: Callable[[View], int] | None = None) -> Launch:
+    """How a nest of these sizes is run; ``alignment`` says at multiples of how many bytes a view begins."""
     nest, extents = call.nest, call.extents
     crossing = any(n.op in ("reduce", "pick") for n in nest.nodes)
     wide = math.prod(extents) >= 1 << 30 or max(call.total, 0) >= 1 << 30
@@ -105,10 +144,10 @@ def launch_of(call: NestCall) -> Launch:
         kernel = Kernel(nest, "columns", 1, group, False, wide)
         return Launch(kernel, columns * -(-count // kernel.tile))
     if not crossing and nest.schedule.passes == 1 and nest.reduced == 1 and not nest.flat:
-        vector = _vector(call, whole=nest.outer > 0)
+        vector = _vector(call, alignment, whole=nest.outer > 0)
         total = math.prod(extents[:-1]) * -(-extents[-1] // vector)
         return Launch(Kernel(nest, "map", vector, 1, False, wide), -(-total // BLOCK))
-    vector = _vector(call, whole=True)
+    vector = _vector(call, alignment, whole=True)
     rows, length = math.prod(extents[: nest.outer]), math.prod(extents[nest.outer :])
     share = -(-length // vector)
     held = share <= _HELD and not nest.flat
@@ -117,10 +156,10 @@ def launch_of(call: NestCall) -> Launch:
     return Launch(kernel, -(-rows // (kernel.threads // group)))
 
 
-def _vector(call: NestCall, whole: bool) -> int:
+def _vector(call: NestCall, alignment: Callable[[View], int] | None, whole: bool) -> int:
     """Elements that can be loaded at once: all operands whose neighbours are side by side lie at multiples of that.
 
-    Storages begin at multiples of 16 bytes. ``whole`` says that the lanes' extent must be a multiple, too.
+    ``whole`` says that the lanes' extent must be a multiple, too.
     """
     nest = call.nest
     units = [k for k, a in enumerate(nest.accesses) if a.inner == "unit" and a.role in ("load", "store") and a.moves]
@@ -136,7 +175,9 @@ def _vector(call: NestCall, whole: bool) -> int:
             return False
         for k in units:
             moving = [s for i, s in enumerate(call.strides[k]) if i != lane and call.extents[i] > 1]
-            if call.operands[k].view.offset % vector or any(s % vector for s in moving):
+            view = call.operands[k].view
+            begins = view.offset * np.dtype(view.dtype).itemsize if alignment is None else alignment(view)
+            if begins % (vector * np.dtype(view.dtype).itemsize) or any(s % vector for s in moving):
                 return False
         return length >= vector
 
@@ -145,15 +186,15 @@ def _vector(call: NestCall, whole: bool) -> int:
     return vector
 
 
-def words_of(call: NestCall, address: Callable[[int], int], error: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def words_of(call: NestCall, addresses: Sequence[int], error: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The arguments of a kernel, laid out as ``Slots`` says.
 
     Parameters
     ----------
     call
         The nest with its operands.
-    address
-        For the number of an access that is memory the address of its first element.
+    addresses
+        Of the first element of each access; of counters nothing.
     error
         The address of the word that is set where an index is out of bounds.
     """
@@ -162,7 +203,7 @@ def words_of(call: NestCall, address: Callable[[int], int], error: int) -> np.nd
     for k, (operand, access) in enumerate(zip(call.operands, nest.accesses, strict=True)):
         counter = access.role == "index"
         size = 1 if counter else np.dtype(access.dtype).itemsize
-        words[k] = operand.view.offset if counter else address(k)
+        words[k] = operand.view.offset if counter else addresses[k]
         for axis, stride in enumerate(call.strides[k]):
             words[slots.strides[k] + axis] = stride * size
         for d, (extent, stride) in enumerate(operand.dims):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tinygraph.backends.cuda.kernel import Kernel, launch_of
+from tinygraph.backends.cuda.kernel import Kernel, launches_of
 from tinygraph.backends.cuda.nvrtc import OPTIONS, compiler
 from tinygraph.backends.cuda.printer import print_kernel
 from tinygraph.backends.cuda.rows import PRELUDE
-from tinygraph.program.plan import NestCall, Plan
+from tinygraph.program.plan import Plan
 
 __all__ = ["binary", "kernels_of", "names_of", "source_of"]
 
@@ -21,8 +21,7 @@ _binaries: dict[str, bytes] = {}
 
 def kernels_of(plan: Plan) -> list[Kernel]:
     """The kernels that a plan's nests need, each once."""
-    launches = (launch_of(step) for step in plan.steps if isinstance(step, NestCall))
-    return list(dict.fromkeys(launch.kernel for launch in launches))
+    return list(dict.fromkeys(launch.kernel for _, launch in launches_of(plan)))
 
 
 def names_of(kernels: Sequence[Kernel]) -> list[str]:
@@ -72,8 +71,3 @@ def _keep(path: Path, code: bytes) -> None:
         os.replace(name, path)
     except OSError:
         return
-
-
-def all_kernels(plans: Iterable[Plan]) -> list[Kernel]:
-    """The kernels of several plans, each once."""
-    return list(dict.fromkeys(kernel for plan in plans for kernel in kernels_of(plan)))

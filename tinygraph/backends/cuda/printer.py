@@ -2,8 +2,8 @@
 
 A kernel's arguments are the words that ``Slots`` lays out: extents, strides and addresses, so that other sizes run the
 same code. They are passed by value, as one struct: so they lie in constant memory, which all threads of a warp read at
-once, no table has to be copied before a launch, and a captured graph holds its own. Only nests with more than 4096 bytes
-of arguments read them from a table on the device.
+once, no table has to be copied before a launch, and a captured graph holds its own. Only nests with more than 4096
+bytes of arguments read them from a table on the device.
 
 Nothing here is atomic: each sum is added up by certain threads in a certain order.
 """
@@ -127,6 +127,8 @@ class _Printer:
             return rows.constant(node.dtype, node.attr)
         if node.op == "cast":
             return rows.cast(self.nest.nodes[node.args[0]].dtype, node.dtype, args[0])
+        if node.op == "philox":
+            return rows.drawn(node.attr, node.dtype, *args)
         return rows.row(node.op, self.nest.nodes[node.args[-1]].dtype, *args)
 
     def _compute(self, n: int, name: str, args: list[str], lane: str | None, reduced: bool, on: str) -> None:

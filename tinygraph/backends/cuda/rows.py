@@ -14,7 +14,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["PRELUDE", "TYPE", "accumulated", "cast", "combine", "constant", "identity", "is_known", "memory", "row"]
+from tinygraph.ops.philox import BUMPS, FACTORS, PRECISION, ROUNDS
+
+__all__ = [
+    "PRELUDE",
+    "TYPE",
+    "accumulated",
+    "cast",
+    "combine",
+    "constant",
+    "drawn",
+    "identity",
+    "is_known",
+    "memory",
+    "row",
+]
 
 #: What a value of a dtype is in a kernel.
 TYPE = {
@@ -108,6 +122,39 @@ __device__ __forceinline__ void tg_from_bits(float &a, unsigned int bits) { a = 
 __device__ __forceinline__ void tg_from_bits(double &a, unsigned long long bits) {
   a = __longlong_as_double((long long)bits);
 }
+"""
+
+#: Random words: the generator of ``tinygraph.ops.philox``, bit for bit.
+PRELUDE += f"""
+struct tg_block {{ unsigned int at[4]; }};
+__device__ __forceinline__ tg_block tg_philox(
+    unsigned long long block, unsigned long long key, unsigned long long call) {{
+  unsigned int a = (unsigned int)block, b = (unsigned int)(block >> 32);
+  unsigned int c = (unsigned int)call, d = (unsigned int)(call >> 32);
+  unsigned int low = (unsigned int)key, high = (unsigned int)(key >> 32);
+  #pragma unroll
+  for (int i = 0; i < {ROUNDS}; ++i) {{
+    const unsigned long long p = {FACTORS[0]}ull * a, q = {FACTORS[1]}ull * c;
+    a = (unsigned int)(q >> 32) ^ b ^ low;
+    b = (unsigned int)q;
+    c = (unsigned int)(p >> 32) ^ d ^ high;
+    d = (unsigned int)p;
+    low += {BUMPS[0]}u;
+    high += {BUMPS[1]}u;
+  }}
+  return {{{{a, b, c, d}}}};
+}}
+__device__ __forceinline__ unsigned int tg_word32(long long place, unsigned long long key, unsigned long long call) {{
+  const tg_block words = tg_philox((unsigned long long)place >> 2, key, call);
+  const int i = (int)(place & 3);
+  return i < 2 ? (i == 0 ? words.at[0] : words.at[1]) : (i == 2 ? words.at[2] : words.at[3]);
+}}
+__device__ __forceinline__ unsigned long long tg_word64(
+    long long place, unsigned long long key, unsigned long long call) {{
+  const tg_block words = tg_philox((unsigned long long)place >> 1, key, call);
+  const unsigned int high = place & 1 ? words.at[2] : words.at[0], low = place & 1 ? words.at[3] : words.at[1];
+  return (unsigned long long)high << 32 | low;
+}}
 """
 
 #: Names in CUDA's math library for float64; those for float32 end with f.
@@ -343,6 +390,24 @@ def combine(kind: str, dtype: str, a: str, b: str) -> str:
         return f"{a} || {b}" if kind == "sum" else f"{a} && {b}"
     name = {"sum": "add", "prod": "mul", "max": "maximum", "min": "minimum", "any": "or_", "all": "and_"}[kind]
     return row(name, dtype, a, b)
+
+
+def drawn(form: str, dtype: str, place: str, key: str, call: str) -> str:
+    """A random number at a place in C order.
+
+    ``form`` is ``uniform`` (floats as ``philox.uniforms`` makes them), ``centred32`` or ``centred64`` (float64, the
+    arguments of inverse distribution functions, from words of so many bits), or ``words`` (uint64).
+    """
+    bits = 32 if form == "centred32" or (form == "uniform" and dtype == "float32") else 64
+    word = f"tg_word{bits}({place}, {key}, {call})"
+    if form == "words":
+        return word
+    if form == "uniform":
+        kept = PRECISION[dtype]
+        value = f"({TYPE[dtype]})({word} >> {bits - kept}) * {constant(dtype, 2.0**-kept)}"
+        return f"tg_larger({value}, {constant(dtype, 2.0 ** -(kept + 1))})"
+    kept = min(bits, 52)
+    return f"((double)({word} >> {bits - kept}) + 0.5) * {constant(dtype, 2.0**-kept)}"
 
 
 def memory(dtype: str) -> str:

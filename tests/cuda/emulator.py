@@ -1,0 +1,171 @@
+"""A device for the cuda backend that executes its kernels on the CPU, through g++ and ``shim.hpp``."""
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tinygraph.backends.cuda.module import names_of, source_of
+
+GPP = shutil.which("g++")
+_SHIM = Path(__file__).with_name("shim.hpp")
+_MARGIN = 64
+_CANARY = 0xA5
+
+
+class Emulator:
+    """NumPy's memory, kernels that g++ compiles, and products by NumPy, in the terms in which cuBLAS is asked for them.
+
+    Parameters
+    ----------
+    backwards
+        Blocks, and threads between two barriers, run in the opposite order.
+    captures
+        Whether a sequence of launches can be captured, given whether there is a product among them.
+    """
+
+    backend = "numpy"
+    _libraries = {}
+    _folder = tempfile.TemporaryDirectory(prefix="tinygraph-cuda-")
+
+    def __init__(self, backwards=False, captures=lambda product: True):
+        self.backwards = backwards
+        self.captures = captures
+        self.launches = []
+        self._capturing = False
+        self._guarded = []
+
+    # --- memory -------------------------------------------------------------------------------------------------------
+
+    def empty(self, shape, dtype):
+        """New memory between margins that nobody may write to, full of what is no number."""
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        memory = np.full(size + 3 * _MARGIN, _CANARY, dtype="uint8")
+        start = _MARGIN + -(memory.ctypes.data + _MARGIN) % _MARGIN
+        self._guarded = self._guarded[-200:]
+        self._guarded.append((memory, start, size))
+        inside = memory[start : start + size]
+        inside[...] = 0xFF
+        return np.ndarray(shape, dtype, memory, start)
+
+    def check_margins(self):
+        for memory, start, size in self._guarded:
+            assert (memory[:start] == _CANARY).all(), "a kernel wrote before the beginning of an array"
+            assert (memory[start + size :] == _CANARY).all(), "a kernel wrote beyond the end of an array"
+
+    def error_word(self):
+        word = np.zeros(1, "int64")
+        return word.ctypes.data, word
+
+    def address(self, array):
+        return array.ctypes.data
+
+    def copy(self, source, target):
+        np.copyto(target, source)
+
+    def out_of_memory(self):
+        return MemoryError
+
+    # --- kernels ------------------------------------------------------------------------------------------------------
+
+    def functions(self, kernels):
+        new = [k for k in dict.fromkeys(kernels) if k not in self._libraries]
+        if new:
+            self._libraries.update(zip(new, _compiled(new, Path(self._folder.name)), strict=True))
+        return {k: self._libraries[k] for k in kernels}
+
+    def arguments(self, kernel, words):
+        return words
+
+    def launch(self, function, launch, arguments):
+        self.launches.append(launch)
+        if function(arguments.ctypes.data, launch.blocks, launch.kernel.threads, int(self.backwards)):
+            raise AssertionError(f"threads do not meet in {launch.kernel}")
+        self.check_margins()
+
+    def multiply(self, gemm, y, x, out, alpha, beta, on_device):
+        """As Fortran sees it: ``out`` is columns × rows, its columns ``ldo`` apart."""
+        self.launches.append(gemm)
+        if self._capturing and not self.captures(True):
+            raise RuntimeError("products are not captured here")
+        if on_device:
+            alpha, beta = (_matrix(p, gemm.dtype, (1, 1), (1, 1))[0, 0] for p in (alpha, on_device))
+        sy, sx, so = gemm.steps
+        item = np.dtype(gemm.dtype).itemsize
+        for i in range(gemm.stack):
+            first = _matrix(y + i * sy * item, gemm.dtype, (gemm.columns, gemm.inner), _steps(gemm.turned_y, gemm.ldy))
+            second = _matrix(x + i * sx * item, gemm.dtype, (gemm.inner, gemm.rows), _steps(gemm.turned_x, gemm.ldx))
+            result = _matrix(out + i * so * item, gemm.dtype, (gemm.columns, gemm.rows), (1, gemm.ldo))
+            product = np.asarray(alpha, gemm.dtype) * (first @ second)
+            result[...] = product + np.asarray(beta, gemm.dtype) * result if beta else product
+
+    # --- order --------------------------------------------------------------------------------------------------------
+
+    def wait(self):
+        pass
+
+    def stream(self):
+        return 0
+
+    def capture(self, launches):
+        if not self.captures(False):
+            raise RuntimeError("nothing is captured here")
+        self._capturing = True
+        try:
+            for launch in launches if not self.captures(True) else ():
+                launch()
+        finally:
+            self._capturing = False
+
+        def replay():
+            for launch in launches:
+                launch()
+
+        return replay
+
+
+def _steps(turned, distance):
+    return (distance, 1) if turned else (1, distance)
+
+
+def _matrix(address, dtype, shape, steps):
+    item = np.dtype(dtype).itemsize
+    last = sum(max(n - 1, 0) * s for n, s in zip(shape, steps, strict=True))
+    memory = (ctypes.c_char * ((last + 1) * item)).from_address(address)
+    return np.ndarray(shape, dtype, memory, 0, [s * item for s in steps])
+
+
+def _compiled(kernels, folder):
+    """Functions ``(words, blocks, threads, backwards) -> failed``."""
+    parts = [f'#include "{_SHIM}"', source_of(kernels)]
+    names = names_of(kernels)
+    for kernel, name in zip(kernels, names, strict=True):
+        given = f"*(const words_{name} *)words" if kernel.by_value else f"(const words_{name} *)words"
+        parts.append(
+            f'extern "C" int run_{name}(const void *words, unsigned blocks, unsigned threads, int backwards) {{\n'
+            f"  return shim::launch(blocks, threads, backwards, [=] {{ {name}({given}); }});\n}}"
+        )
+    number = len(list(folder.iterdir()))
+    source, library = folder / f"module{number}.cpp", folder / f"module{number}.so"
+    source.write_text("\n".join(parts))
+    flags = [
+        "-std=c++17",
+        "-O0",
+        "-fPIC",
+        "-shared",
+        "-w",
+        "-ffp-contract=off",
+        "-fno-strict-aliasing",
+        "-U_FORTIFY_SOURCE",
+    ]
+    ran = subprocess.run([GPP, *flags, str(source), "-o", str(library)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[:4000]
+    loaded = ctypes.CDLL(str(library))
+    functions = [getattr(loaded, f"run_{name}") for name in names]
+    for function in functions:
+        function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
+    return functions

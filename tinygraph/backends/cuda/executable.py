@@ -1,0 +1,442 @@
+"""A Program on a GPU: nests as kernels, products through cuBLAS, and whole steps replayed as graphs.
+
+A call runs the plan's segments in order. A segment ends where an instruction is run by itself, and after the last
+kernel that can find an index out of bounds: only then may anything be overwritten, so the host waits there and looks. A
+segment whose addresses were seen before is a captured graph, launched at once. Capturing that fails is no error: the
+segment is launched piece by piece, and ``stats`` says why.
+
+The tests run all of this on a device that executes the kernels on the CPU; it has not run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygraph import arrays
+from tinygraph.backends.cuda import rows
+from tinygraph.backends.cuda.blas import gemm_of
+from tinygraph.backends.cuda.device import Device, gpu
+from tinygraph.backends.cuda.frame import Frame, constants_of
+from tinygraph.backends.cuda.kernel import ALIGNED, launches_of, words_of
+from tinygraph.backends.observer import Observer
+from tinygraph.backends.reference import ReferenceExecutable, located
+from tinygraph.errors import BackendError
+from tinygraph.program import Program
+from tinygraph.program.fuse import Call, Product, Scan, Storage, View
+from tinygraph.program.lowerings import plan_of
+from tinygraph.program.plan import NestCall, Plan, read, written
+from tinygraph.program.rounds import parts
+
+__all__ = ["CudaExecutable"]
+
+#: Inputs and outputs up to this size are copied into and out of memory that stays where it is, so that one graph serves
+#: all of them; larger ones are used where they are.
+_SMALL = 1 << 20
+
+#: Launches that are kept for each segment, by addresses; the oldest go first.
+_KEPT = 16
+
+
+@dataclass
+class _Segment:
+    """Steps that follow one another without the host.
+
+    Attributes
+    ----------
+    steps
+        What is launched, in order.
+    call
+        The instruction that is run by itself afterwards.
+    moving
+        Storages whose addresses may differ from call to call.
+    checked
+        Whether the host waits afterwards and looks whether an index was out of bounds.
+    known
+        By stream and addresses: the launches, and a graph of them where one could be captured.
+    """
+
+    steps: list[Any]
+    call: Call | None
+    moving: list[int]
+    checked: bool
+    known: dict[tuple[int, ...], list[Callable[[], None]]] = field(default_factory=dict)
+
+
+class CudaExecutable:
+    """A Program ready to be called on arrays of a device.
+
+    Parameters
+    ----------
+    program
+        What to run.
+    targets
+        For each output the position of the input that it is the new value of, None for the others. Such inputs may be
+        written to: then the output is the input itself.
+    device
+        Where; by default the current device of CuPy.
+    """
+
+    def __init__(self, program: Program, targets: Sequence[int | None], device: Device | None = None) -> None:
+        self.program = program
+        self.plan: Plan = plan_of(program, targets, rows.is_known)
+        self.device: Device = gpu() if device is None else device
+        self._reference: ReferenceExecutable | None = None
+        self._lock = threading.Lock()
+        self._launches = {id(call): launch for call, launch in launches_of(self.plan)}
+        self._functions = self.device.functions([launch.kernel for launch in self._launches.values()])
+        self._error_address, self._error = self.device.error_word()
+        self._inputs_at = {s.data: s for s in self.plan.storages if s.kind == "input"}
+        self._results_at = {s.data: s for s in self.plan.storages if s.kind == "result"}
+        self._fresh_at = {position: index for index, position in self.plan.fresh.items()}
+        self._segments = self._cut()
+        self._static: dict[int, Any] = {}
+        self._bases: dict[int, int] = {}
+        self._held: list[Any] = []
+        self._frame: Frame | None = None
+        self._stream: int | None = None
+        self._counts = {"replayed": 0, "captured": 0, "launched": 0}
+        self._whole_fails = self._parts_fail = ""
+        self._bodies = {
+            position: tuple(CudaExecutable(body, [None] * len(body.outputs), self.device) for body in step.inner)
+            for position, step in enumerate(program.instructions)
+            if step.inner and any(isinstance(s, Call) and s.position == position for s in self.plan.steps)
+        }
+
+    # --- what it says of itself ---------------------------------------------------------------------------------------
+
+    @property
+    def reference(self) -> ReferenceExecutable:
+        """The same Program interpreted: for what watches it, and for the words of its errors."""
+        if self._reference is None:
+            self._reference = ReferenceExecutable(self.program, self.device.backend)
+        return self._reference
+
+    def stats(self) -> dict[str, Any]:
+        """How many segments were launched for the first time, captured and replayed, and why some are no graphs."""
+        return {
+            **self._counts,
+            "segments": len(self._segments),
+            "kernels": len(self._functions),
+            "arena": self.plan.arena,
+            "not captured": self._parts_fail or self._whole_fails,
+        }
+
+    def observed(self, values: Sequence[Any], observer: Observer) -> list[Any]:
+        """As a call, on the reference backend, with an observer that is told of every instruction."""
+        return self.reference.observed(values, observer)
+
+    # --- preparing ----------------------------------------------------------------------------------------------------
+
+    def _cut(self) -> list[_Segment]:
+        """The plan in segments."""
+        steps = self.plan.steps
+        fallible = max((i for i, s in enumerate(steps) if _checks(s)), default=-1)
+        segments: list[_Segment] = []
+        current: list[Any] = []
+
+        def end(call: Call | None, checked: bool) -> None:
+            segments.append(_Segment(list(current), call, self._moving(current), checked))
+            current.clear()
+
+        for i, step in enumerate(steps):
+            if isinstance(step, Call):
+                end(step, any(_checks(s) for s in current))
+            else:
+                current.append(step)
+                if i == fallible:
+                    end(None, True)
+        end(None, False)
+        return segments
+
+    def _moving(self, steps: Sequence[Any]) -> list[int]:
+        """The storages of some steps that are not at the same address in every call."""
+        found: dict[int, None] = {}
+        for step in steps:
+            for number in (*read(step), *written(step)):
+                storage = self.plan.home(self.plan.storages[number])
+                if storage.kind == "input" or storage.index in self.plan.fresh:
+                    found[storage.index] = None
+        return list(found)
+
+    def _allocate(self) -> Frame:
+        """Memory that stays: the arena, constants, results of instructions by themselves, small inputs and outputs."""
+        device, plan = self.device, self.plan
+        arena = device.empty((max(plan.arena, 1),), "uint8")
+        self._held = [arena]
+        constants: dict[Storage, int] = {}
+        for storage in constants_of(plan):
+            constants[storage] = device.address(self._kept(np.ascontiguousarray(storage.data)))
+        self._betas = {
+            (dtype, beta): device.address(self._kept(np.asarray(beta, dtype=dtype)))
+            for dtype in ("float32", "float64")
+            for beta in (0.0, 1.0)
+        }
+        for storage in plan.storages:
+            small = storage.nbytes <= _SMALL
+            if storage.kind == "result":
+                self._stay(storage, (storage.size,))
+            elif storage.kind == "input" and small and not self._is_shared(storage):
+                self._stay(storage, self.program.buffers[self.program.inputs[storage.data]].type.shape)
+            elif storage.index in plan.fresh and small:
+                view = plan.results[plan.fresh[storage.index]]
+                assert view is not None
+                self._stay(storage, view.shape)
+        return Frame(plan, self._bases, device.address(arena), constants)
+
+    def _kept(self, array: Any) -> Any:
+        """An array of the host on the device, for good."""
+        made = self.device.empty(array.shape, array.dtype.name)
+        self.device.copy(array, made)
+        self._held.append(made)
+        return made
+
+    def _stay(self, storage: Storage, shape: Any) -> None:
+        self._static[storage.index] = made = self.device.empty(shape, storage.dtype)
+        self._bases[storage.index] = self.device.address(made)
+
+    def _is_shared(self, storage: Storage) -> bool:
+        return self.program.buffers[self.program.inputs[storage.data]].kind == "shared"
+
+    # --- calling ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, values: Sequence[Any]) -> list[Any]:
+        """The outputs of the Program for these inputs, fresh arrays of the device.
+
+        Raises
+        ------
+        as the reference backend does, and BackendError where the device's memory does not suffice; whenever it raises,
+        no input has been written to.
+        """
+        with self._lock:
+            try:
+                self._frame = self._frame or self._allocate()
+                held = self._inputs(values)
+                fresh = self._fresh()
+            except self.device.out_of_memory() as err:
+                raise self._full(str(err)) from err
+            stream = self.device.stream()
+            if self._stream not in (None, stream):
+                self.device.wait()
+            self._stream = stream
+            registers: dict[int, Any] = {}
+            for segment in self._segments:
+                self._run(segment, self._frame)
+                if segment.checked:
+                    self.device.wait()
+                    if self._error[0]:
+                        self._error[0] = 0
+                        return self.reference(values)  # it raises an error that says what is wrong
+                if segment.call is not None:
+                    self._called(segment.call, held, registers)
+            return self._results(held, fresh, registers)
+
+    def _full(self, why: str) -> BackendError:
+        """What is known where memory does not suffice."""
+        plan = self.plan
+        inside = sorted((s for s in plan.storages if s.kind != "input"), key=lambda s: -s.nbytes)[:3]
+        largest = ", ".join(f"{s.nbytes / 2**20:.1f} MiB ({s.kind}, {s.dtype})" for s in inside)
+        fresh = sum(plan.storages[k].nbytes for k in plan.fresh)
+        return BackendError(
+            "the device's memory does not suffice for this function",
+            expected=f"{plan.arena / 2**20:.1f} MiB for temporaries and {fresh / 2**20:.1f} MiB for outputs",
+            actual=f"{why}; the largest values: {largest}",
+            hint="smaller batches need less; tinygraph.program.memory shows which values hold the memory",
+        )
+
+    def _inputs(self, values: Sequence[Any]) -> list[Any]:
+        """The inputs on the device, contiguous; those that are written to share memory with no other."""
+        device = self.device
+        held: list[Any] = []
+        for position, value in enumerate(values):
+            storage = self._inputs_at.get(position)
+            static = None if storage is None else self._static.get(storage.index)
+            if static is not None:
+                device.copy(value, static)
+                held.append(static)
+                continue
+            here = not isinstance(value, np.ndarray) or device.backend == "numpy"
+            if storage is not None and not (here and value.flags.c_contiguous and device.address(value) % ALIGNED == 0):
+                value = self._copied(value)
+            held.append(value if here or storage is not None else self._copied(value))
+        for target in self.plan.updated.values():
+            mine = held[target]
+            if any(i != target and _overlap(device, mine, v) for i, v in enumerate(held)):
+                held[target] = self._copied(mine)
+        for position, storage in self._inputs_at.items():
+            self._bases[storage.index] = device.address(held[position])
+        return held
+
+    def _copied(self, value: Any) -> Any:
+        made = self.device.empty(value.shape, value.dtype.name)
+        self.device.copy(value, made)
+        return made
+
+    def _fresh(self) -> dict[int, Any]:
+        """Arrays for the outputs, by their position."""
+        made: dict[int, Any] = {}
+        for position, index in self._fresh_at.items():
+            view = self.plan.results[position]
+            assert view is not None
+            made[position] = self.device.empty(view.shape, view.dtype)
+            if index not in self._static:
+                self._bases[index] = self.device.address(made[position])
+        return made
+
+    def _run(self, segment: _Segment, frame: Frame) -> None:
+        """Launch a segment, as a graph where there is one for these addresses."""
+        if not segment.steps:
+            return
+        key = (self.device.stream(), *(self._bases[k] for k in segment.moving))
+        known = segment.known.get(key)
+        if known is not None:
+            self._counts["replayed"] += 1
+            for launch in known:
+                launch()
+            return
+        work = list(frame.work(segment.steps))
+        launches = [self._launch(step, addresses) for step, addresses in work]
+        for launch in launches:
+            launch()
+        self._counts["launched"] += 1
+        if len(segment.known) >= _KEPT:
+            segment.known.pop(next(iter(segment.known)))
+        # What has run once has loaded its code, and has been given all of its memory: now it may be captured.
+        segment.known[key] = self._captured(launches, [isinstance(step, Product) for step, _ in work])
+
+    def _captured(self, launches: list[Callable[[], None]], products: list[bool]) -> list[Callable[[], None]]:
+        """Launches as one graph; or graphs of what lies between products; or as they are, where nothing is captured."""
+        if not self._whole_fails:
+            try:
+                return [self._capture(launches)]
+            except RuntimeError as err:  # CUDA's errors and this package's own
+                self._whole_fails = f"{type(err).__name__}: {err}"
+        if True not in products or self._parts_fail:
+            return launches
+        captured: list[Callable[[], None]] = []
+        start = 0
+        try:
+            for i, product in enumerate([*products, True]):
+                if product:
+                    between = launches[start:i]
+                    captured += [self._capture(between)] if len(between) > 1 else between
+                    captured += launches[i : i + 1]
+                    start = i + 1
+        except RuntimeError as err:
+            self._parts_fail = f"{type(err).__name__}: {err}"
+            return launches
+        return captured
+
+    def _capture(self, launches: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        graph = self.device.capture(launches)
+        self._counts["captured"] += 1
+        return graph
+
+    def _launch(self, step: NestCall | Product, addresses: Sequence[int]) -> Callable[[], None]:
+        """A nest or a product with its addresses, ready to be launched."""
+        device = self.device
+        if isinstance(step, NestCall):
+            launch = self._launches[id(step)]
+            if not launch.blocks:
+                return _nothing
+            function = self._functions[launch.kernel]
+            words = words_of(step, addresses, self._error_address)
+            arguments = device.arguments(launch.kernel, words)
+            return lambda: device.launch(function, launch, arguments)
+        gemm = gemm_of(step.x, step.y, step.out)
+        if 0 in (gemm.rows, gemm.columns, gemm.stack):
+            return _nothing
+        x, y, out, *given = addresses
+        alpha, on_device = (given[0], self._betas[gemm.dtype, step.beta]) if given else (step.alpha, 0)
+        return lambda: device.multiply(gemm, y, x, out, alpha, step.beta, on_device)
+
+    # --- instructions by themselves -----------------------------------------------------------------------------------
+
+    def _called(self, call: Call, held: Sequence[Any], registers: dict[int, Any]) -> None:
+        """Run one instruction by itself, unless its guard forbids it; what the plan knows goes where it expects it."""
+        step = self.program.instructions[call.position]
+        host = {len(step.guard) + i for i in step.op.host}
+        operands = [self._array(x, i in host, held, registers) for i, x in enumerate(call.inputs)]
+        conditions, inputs = operands[: len(step.guard)], operands[len(step.guard) :]
+        if any(c is None or bool(c) != value for c, (_, value) in zip(conditions, step.guard, strict=True)):
+            return
+        xp = arrays.get(self.device.backend)
+        bodies = self._bodies.get(call.position)
+        try:
+            with arrays.ignore_floating_point():
+                result = step.op.run(xp, bodies, *inputs) if bodies else step.op.compute(xp, *inputs)
+        except Exception as err:  # raised again, with its place added
+            shown = located(err, step, inputs)
+            if shown is err:
+                raise
+            raise shown from err
+        made = result if isinstance(result, (tuple, list)) else (result,)
+        for number, part in zip(step.outputs, made, strict=True):
+            registers[number] = xp.array(part) if step.op.view else xp.asarray(part)
+            storage = self._results_at.get(number)
+            if storage is not None:
+                self.device.copy(xp.ascontiguousarray(part).reshape(-1), self._static[storage.index])
+
+    def _array(self, x: View | int, host: bool, held: Sequence[Any], registers: dict[int, Any]) -> Any:
+        """An operand of an instruction that is run by itself, as an array; None where its guard did not hold."""
+        if isinstance(x, int):
+            return registers.get(x)
+        home = self.plan.home(x.storage)
+        strided: Any = arrays.get(self.device.backend).lib.stride_tricks.as_strided
+        if home.kind == "input":
+            base = held[home.data].reshape(-1)
+        elif home.kind == "constant":
+            if host:
+                return np.lib.stride_tricks.as_strided(home.data.reshape(-1)[x.offset :], x.shape, _strides(x))
+            base = arrays.get(self.device.backend).asarray(home.data).reshape(-1)
+        elif home.kind == "result" and home.data not in registers:
+            return None
+        elif home.index in self._static:
+            base = self._static[home.index].reshape(-1)
+        else:
+            start = self.plan.offsets[home.index]
+            base = self._held[0][start : start + home.nbytes].view(home.dtype)
+        return strided(base[x.offset :], x.shape, _strides(x))
+
+    def _results(self, held: Sequence[Any], fresh: dict[int, Any], registers: dict[int, Any]) -> list[Any]:
+        """The outputs; small ones are taken out of the memory that stays."""
+        results: list[Any] = []
+        for position, view in enumerate(self.plan.results):
+            if view is None:
+                value = registers[self.program.outputs[position]]
+                results.append(value.copy() if self.program.copied[position] else value)
+            elif position in self.plan.updated:
+                results.append(held[self.plan.updated[position]])
+            else:
+                static = self._static.get(self._fresh_at[position])
+                if static is not None:
+                    self.device.copy(static, fresh[position])
+                results.append(fresh[position])
+        return results
+
+
+def _strides(view: View) -> tuple[int, ...]:
+    """In bytes."""
+    item = np.dtype(view.dtype).itemsize
+    return tuple(s * item for s in view.strides)
+
+
+def _nothing() -> None:
+    """What is launched where there is nothing to compute."""
+
+
+def _checks(step: Any) -> bool:
+    """Whether a step can find an index out of bounds."""
+    if isinstance(step, Scan):
+        return bool(step.plan.fallible)
+    return any(isinstance(part, NestCall) and part.nest.checks for part in parts(step))
+
+
+def _overlap(device: Device, a: Any, b: Any) -> bool:
+    """Whether two contiguous arrays have memory in common."""
+    first, second = device.address(a), device.address(b)
+    return bool(a.nbytes and b.nbytes and first < second + b.nbytes and second < first + a.nbytes)
