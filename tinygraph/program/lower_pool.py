@@ -30,11 +30,12 @@ class _Pooling:
     def __init__(self, lowering: Lowering, step: Instruction, n: int, lead: int) -> None:
         buffers = lowering.program.buffers
         shape: Shape = buffers[n].type.shape  # type: ignore[assignment]
-        if any(0 in buffers[k].type.shape for k in (n, *step.outputs)):  # type: ignore[operator]
+        if 0 in shape or 0 in buffers[step.outputs[0]].type.shape:
             raise Unsupported
         self.lowering = lowering
         self.builder = lowering.builder
-        self.op: Pool = step.op  # type: ignore[assignment]
+        assert isinstance(step.op, Pool)
+        self.op = step.op
         value = lowering.found(lead)
         self.order = value.order if isinstance(value, Turned) else tuple(range(len(shape)))
         self.axis = self.order.index(self.op.axis)
@@ -69,11 +70,22 @@ class _Pooling:
         return wide
 
     def blank(self, dtype: str, shape: Shape) -> tuple[View, View]:
-        """Zeros for all elements that windows reach, and the part of them that is the result."""
+        """Memory for all elements that windows reach, and the part of it that is the result.
+
+        It is zero where windows are not, and where they overlap; elsewhere it is still to be written.
+        """
         pad = self.op.pad
         wide = self.builder.temporary(dtype, self._with(shape, max(self.reach, pad + self.extent)))
-        if not self.apart or self.op.stride > self.op.window or wide.shape[self.axis] > self.reach:
-            self.builder.write(Value(dtype, (), uniform=np.zeros((), dtype)[()]), wide)
+        if not self.apart:
+            blanks = [wide]
+        else:
+            # These parts have nothing in common with what is written, so it does not matter what comes first.
+            between = range(self.op.window, self.op.stride) if self.windows > 1 else ()
+            blanks = [self._part(wide, i, self.windows - 1, self.op.stride) for i in between]
+            if wide.shape[self.axis] > self.reach:
+                blanks.append(self._part(wide, self.reach, wide.shape[self.axis] - self.reach, 1))
+        for part in blanks:
+            self.builder.write(Value(dtype, (), uniform=np.zeros((), dtype)[()]), part)
         return wide, self._part(wide, pad, self.extent, 1)
 
     def at(self, view: View, i: int) -> View:

@@ -80,6 +80,7 @@ class _Windows:
         if not view.contiguous:
             inner = builder.copied(view)
             view = builder.view(inner)
+        view = View(view.storage, view.shape, packed(view.shape), view.offset)
         if not isinstance(value, Turned):
             lowering.values[n] = Turned(Value(view.dtype, view.shape, view=view), self.order, value)
         return view
@@ -122,15 +123,25 @@ class _Windows:
         wide = View(view.storage, shape, (self.made * made, made, *kernel, taken), flipped.offset)
         if not wide.contiguous:
             wide = self.builder.view(self.builder.copied(wide))
-        return View(wide.storage, (self.groups, self.made, self.inner), packed(shape)[:2] + (1,), wide.offset)
+        return View(wide.storage, (self.groups, self.made, self.inner), (*packed(shape)[:2], 1), wide.offset)
+
+    def filters_of(self, sums: View) -> Value:
+        """Filters from matrices by (group, what stands in a row, filter)."""
+        *kernel, channel, _ = packed((*self.kernel, self.taken, self.made))
+        shape = (self.groups, self.made, self.taken, *self.kernel)
+        view = View(sums.storage, shape[1:], (1, channel, *kernel))
+        if self.groups == 1:
+            view = self.flipped(view)
+            return Value(self.dtype, view.shape, view=view)
+        flipped = self.flipped(view)
+        wide = View(sums.storage, shape, (sums.strides[0], *flipped.strides), flipped.offset)
+        return self.builder.reshape(Value(self.dtype, shape, view=wide), (self.filters, *shape[2:]))
 
     def flipped(self, filters: View) -> View:
         """Filters turned round where the operation asks for it; a view."""
         if not self.op.flip:
             return filters
-        offset = filters.offset + sum(
-            (n - 1) * s for n, s in zip(filters.shape[2:], filters.strides[2:], strict=True)
-        )
+        offset = filters.offset + sum((n - 1) * s for n, s in zip(filters.shape[2:], filters.strides[2:], strict=True))
         strides = (*filters.strides[:2], *(-s for s in filters.strides[2:]))
         return View(filters.storage, filters.shape, strides, offset)
 
@@ -203,9 +214,7 @@ class _Tile:
     def output(self, y: View) -> View:
         """The output as matrices (group, place, filter)."""
         w = self.windows
-        return self.part(
-            y, (w.groups, self.places, w.made), (w.made, y.strides[-2], 1), y.strides[0], y.strides[1]
-        )
+        return self.part(y, (w.groups, self.places, w.made), (w.made, y.strides[-2], 1), y.strides[0], y.strides[1])
 
     def patches(self, x: View, axes: tuple[int, ...]) -> tuple[View, Shape]:
         """What filters meet in images, by (group, image, position …, element …, channel), in another order of axes."""
@@ -257,16 +266,18 @@ def _transposed(view: View) -> View:
     return View(view.storage, shape, strides, view.offset)
 
 
-def _shapes(lowering: Lowering, step: Instruction, *numbers: int) -> list[Shape]:
-    return [lowering.program.buffers[n].type.shape for n in numbers]  # type: ignore[misc]
+def _windows(lowering: Lowering, step: Instruction, x: int, w: int, y: int) -> _Windows:
+    """The sizes of an instruction, by the numbers of images, filters and output."""
+    images, filters, output = (lowering.program.buffers[n].type for n in (x, w, y))
+    assert isinstance(step.op, Convolution)
+    return _Windows(lowering, step.op, images.shape, filters.shape, output.shape, images.dtype)  # type: ignore[arg-type]
 
 
 @lowers_turned(Conv)
 def _conv(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     (x, w), (y,) = step.inputs, step.outputs
-    dtype = lowering.program.buffers[y].type.dtype
-    sizes = _Windows(lowering, step.op, *_shapes(lowering, step, x, w, y), dtype)  # type: ignore[arg-type]
-    builder = lowering.builder
+    sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
+    dtype = sizes.dtype
     source, filters = sizes.last(x), sizes.matrices(w)
     out = builder.temporary(dtype, (sizes.images, *sizes.out, sizes.filters))
     if sizes.pointwise:
@@ -285,36 +296,29 @@ def _conv(lowering: Lowering, step: Instruction) -> Sequence[Value]:
 @lowers_turned(ConvWeights)
 def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     (x, y, _), (w,) = step.inputs, step.outputs
-    dtype = lowering.program.buffers[w].type.dtype
-    sizes = _Windows(lowering, step.op, *_shapes(lowering, step, x, w, y), dtype)  # type: ignore[arg-type]
-    builder = lowering.builder
+    sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
+    dtype = sizes.dtype
     source, given = sizes.padded(sizes.last(x)), sizes.last(y)
-    sums = builder.temporary(dtype, (sizes.groups, sizes.made, sizes.inner))
+    # Products of this form are faster than those that give their transposes.
+    sums = builder.temporary(dtype, (sizes.groups, sizes.inner, sizes.made))
 
     def make(tile: _Tile) -> list[Any]:
         copy, rows = tile.gather(source)
-        return [copy, tile.product(_transposed(tile.output(given)), rows, tile.stay(sums), 1.0)]
+        return [copy, tile.product(_transposed(rows), tile.output(given), tile.stay(sums), 1.0)]
 
     if sizes.pointwise:
-        builder.product(_transposed(sizes.flat(given)), sizes.flat(source), sums)
+        builder.product(_transposed(sizes.flat(source)), sizes.flat(given), sums)
     else:
         builder.write(sizes.zero, sums)
         sizes.tiled(make)
-    shape = (sizes.filters, *sizes.kernel, sizes.taken)
-    strides = packed(shape)
-    filters = View(
-        sums.storage, (sizes.filters, sizes.taken, *sizes.kernel), (strides[0], strides[-1], *strides[1:-1])
-    )
-    filters = sizes.flipped(filters)
-    return [Value(dtype, filters.shape, view=filters)]
+    return [sizes.filters_of(sums)]
 
 
 @lowers_turned(ConvInputs)
 def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     (y, w, _), (x,) = step.inputs, step.outputs
-    dtype = lowering.program.buffers[x].type.dtype
-    sizes = _Windows(lowering, step.op, *_shapes(lowering, step, x, w, y), dtype)  # type: ignore[arg-type]
-    builder = lowering.builder
+    sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
+    dtype = sizes.dtype
     given, filters = sizes.last(y), sizes.matrices(w)
     shape = (sizes.images, *sizes.extents, sizes.channels)
     wide = builder.temporary(dtype, (sizes.images, *sizes.reach, sizes.channels) if sizes.is_padded else shape)
@@ -325,7 +329,11 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
         add = Group(tile.index, into.shape)
         total = add.add("add", dtype, (add.load(into, into.strides), add.load(memory, memory.strides)))
         add.store(total, into, into.strides)
-        return [tile.product(tile.output(given), tile.stay(filters), rows), add]
+        if sizes.across:
+            product = tile.product(tile.stay(_transposed(filters)), _transposed(tile.output(given)), _transposed(rows))
+        else:
+            product = tile.product(tile.output(given), tile.stay(filters), rows)
+        return [product, add]
 
     if sizes.pointwise:
         builder.product(sizes.flat(given), filters, sizes.flat(wide))

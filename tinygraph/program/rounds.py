@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygraph.program.fuse import Group, Product, Shape, Step, Storage, View
+from tinygraph.program.fuse import Shape, Step, Storage, View
 
 __all__ = ["Moving", "Rounds", "parts"]
 
@@ -48,6 +48,3 @@ def parts(step: Any) -> list[Any]:
     if not isinstance(step, Rounds):
         return [step]
     return [part for inner in step.body for part in parts(inner)]
-
-
-assert Group and Product
