@@ -15,7 +15,7 @@ from tinygraph.graph import Apply, Body, Variable, apply_node, origin_scope, rep
 from tinygraph.ops.loop import Loop
 from tinygraph.ops.subtensor import Subtensor
 from tinygraph.rewrite.loops_draft import Draft
-from tinygraph.rewrite.loops_hoist import hoist, measure
+from tinygraph.rewrite.loops_hoist import hoist, measure, postpone
 from tinygraph.rewrite.loops_kept import kept_results
 from tinygraph.rewrite.loops_sums import sum_afterwards
 
@@ -59,6 +59,7 @@ def _lightened(roots: Sequence[Variable], leaves: Sequence[Variable]) -> list[An
     """The roots with less to do in every step of their loops."""
     order = toposort(roots, stop=leaves)
     kept = kept_results([node for node in order if isinstance(node.op, Loop)])
+    ends = _only_ends(order, roots)
     new: dict[Variable, Any] = {}
     rows: dict[tuple[Apply, Any], Any] = {}
     for node in order:
@@ -67,7 +68,8 @@ def _lightened(roots: Sequence[Variable], leaves: Sequence[Variable]) -> list[An
             given = kept.give(draft)
             kept.take(draft, rows)
             measure(draft)
-            sum_afterwards(draft)
+            sum_afterwards(draft, ends)
+            postpone(draft)
             hoist(draft)
             made = draft.made()
             rows.update(((node, v), made[result.rows]) for v, result in given.items())
@@ -75,6 +77,20 @@ def _lightened(roots: Sequence[Variable], leaves: Sequence[Variable]) -> list[An
         elif any(v in new for v in node.inputs):
             new.update(zip(node.outputs, apply_node(node, [new.get(v, v) for v in node.inputs]), strict=True))
     return [new.get(v, v) for v in roots]
+
+
+def _only_ends(order: Sequence[Apply], roots: Sequence[Variable]) -> set[Variable]:
+    """The variables of which the last row alone is read, however many rows are there."""
+    whole = set(roots)
+    for node in reversed(order):
+        first = node.op.idx[0] if isinstance(node.op, Subtensor) and node.op.idx else None
+        if first == -1:
+            whole.update(node.inputs[1:])
+        elif isinstance(first, tuple) and first[1:] == (None, None) and node.outputs[0] not in whole:
+            whole.update(node.inputs[1:])  # the last row of a part up to the end is that of the whole
+        else:
+            whole.update(node.inputs)
+    return {v for node in order for v in node.outputs if v not in whole}
 
 
 @dataclass(frozen=True)

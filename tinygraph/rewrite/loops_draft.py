@@ -43,6 +43,8 @@ class Result:
         The output of the old loop that it stands for, or None.
     outer
         Where it is computed outside the loop: the expression.
+    after
+        This expression needs rows of other results.
     """
 
     new: Any
@@ -52,6 +54,7 @@ class Result:
     read: tuple[Any, ...] = ()
     old: Any = None
     outer: Any = None
+    after: bool = False
 
     def __post_init__(self) -> None:
         #: Stands for its rows in expressions outside, until the loop is made.
@@ -120,10 +123,10 @@ class Draft:
         tensor = next(x for x, v in self.sequences if v is element)
         return tensor if self.exact(element) else Subtensor((_START,))(tensor, self.steps)
 
-    def add_sequence(self, tensor: Any, element: Any) -> None:
-        """Give the steps a variable as a row of a tensor that has one for each step."""
+    def add_sequence(self, tensor: Any, element: Any, found: Count | None = None) -> None:
+        """Give the steps a variable as a row of a tensor, which has one for each step or as many as it is said to."""
         self.sequences.append((tensor, element))
-        self._rows[element] = (self._count, True)
+        self._rows[element] = (found or self._count, found is None or _covers(found, self.node.inputs[0], _FAR))
 
     def all_long_enough(self) -> bool:
         """True where the loop is sure to raise no error over the number of its steps."""
@@ -193,14 +196,16 @@ class Draft:
             with origin_scope(self.node.origin):
                 outputs = Apply(loop, [self.steps, *outside]).outputs
             found.update((r.rows, output) for r, output in zip(results, outputs, strict=True))
-        for result in self.results:
-            if result.outer is not None:
-                found[result.rows] = result.outer
-        for old in self.node.outputs:
-            ends = [self.ends[old]] if old in self.ends else [r.rows for r in self.results if r.old is old]
-            (found[old],) = replace(ends, found)
-            if found[old].name is None:
-                found[old].name = old.name
+        # What is computed before the loop needs no rows; what is computed after it may need these, too.
+        found.update((r.rows, r.outer) for r in self.results if r.outer is not None and not r.after)
+        after = [r for r in self.results if r.after]
+        found.update(zip([r.rows for r in after], replace([r.outer for r in after], found), strict=True))
+        own: dict[Any, Any] = {r.old: r.rows for r in self.results}
+        ends = replace([self.ends[v] if v in self.ends else own[v] for v in self.node.outputs], found)
+        for old, end in zip(self.node.outputs, ends, strict=True):
+            found[old] = end
+            if end.name is None:
+                end.name = old.name
         return found
 
 
@@ -304,13 +309,20 @@ def _cut(bounds: Any) -> int | None:
 
 def at_least(x: Any, n: Any, far: int = _FAR) -> bool:
     """True where a tensor, if it can be computed at all, has ``n`` rows or more."""
-    wanted, found = count(n, far), rows(x, far)
-    if wanted[0] == "" and found[0] == "":
-        return bool(wanted[1] <= found[1])
-    if found == wanted:
+    return _covers(rows(x, far), n, far)
+
+
+def _covers(found: Count, n: Any, far: int) -> bool:
+    """True where a number of rows is ``n`` or more."""
+    wanted = count(n, far)
+    if wanted[0] == found[0] and (wanted[1] == found[1] or (found[0] == "" and wanted[1] < found[1])):
         return True
     both = made_by_row(n, "minimum") if far else None
-    return both is not None and any(at_least(x, m, far - 1) for m in both)
+    if both is not None:
+        return any(_covers(found, m, far - 1) for m in both)
+    if isinstance(wanted[0], Apply) and wanted[1] <= 0 and far:  # a loop that may stop makes no more steps than asked
+        return _covers(found, wanted[0].inputs[0], far - 1)
+    return False
 
 
 def never_negative(n: Any) -> bool:

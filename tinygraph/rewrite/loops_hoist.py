@@ -11,7 +11,7 @@ everything in a loop that may end early.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygraph.graph import Apply, Constant, Variable, origin_scope, toposort
@@ -27,7 +27,7 @@ from tinygraph.ops.subtensor import Subtensor
 from tinygraph.rewrite.loops_draft import Draft, Result, affordable, elements, reverse, unreversed
 from tinygraph.types import is_discrete
 
-__all__ = ["FIXED", "MEASURED", "ROWS", "costly", "frontier", "hoist", "kinds", "measure"]
+__all__ = ["FIXED", "MEASURED", "ROWS", "costly", "frontier", "hoist", "kinds", "measure", "postpone"]
 
 #: The same at every step; the shape of a row, which is, too; different from step to step.
 FIXED, MEASURED, ROWS = range(3)
@@ -144,7 +144,7 @@ def hoist(draft: Draft) -> None:
         whole = [
             r
             for r in draft.results
-            if not r.taps and r.keep is None and found.get(r.new) == ROWS and sensible(draft, r.new)
+            if not r.taps and r.keep is None and r.outer is None and found.get(r.new) == ROWS and sensible(draft, r.new)
         ]
     for result in whole:
         result.outer = result.rows  # for now: it is computed outside
@@ -159,12 +159,66 @@ def hoist(draft: Draft) -> None:
             draft.constants.append((tensor, variable))
 
 
+def postpone(draft: Draft) -> None:
+    """Compute after the loop what products with what never changes make of the steps' results for its outputs alone."""
+    if draft.stop is not None:
+        return
+    order = draft.order()
+    carried = [r.new for r in draft.results if r.taps]
+    needed = {v for node in toposort(carried, stop=draft.inner_inputs()) for v in (*node.inputs, *node.outputs)}
+    needed.update(carried)
+    outputs = [r for r in draft.results if not r.taps and r.outer is None]
+    fixed = {v for _, v in draft.constants}
+    found: dict[Variable, int] = dict.fromkeys(fixed, FIXED)
+    later: dict[Variable, None] = {}  # what is computed after the loop
+    for node in order:
+        v = node.outputs[0]
+        if any(u in needed for u in node.outputs) or node in draft.guarded or len(node.outputs) > 1:
+            continue
+        kinds = [FIXED if isinstance(u, Constant) or u in fixed else ROWS for u in node.inputs]
+        product = type(node.op) in (MatMul, TensorDot) and kinds.count(ROWS) == 1
+        if (product or any(u in later for u in node.inputs)) and _vectorises(node, kinds):
+            later[v] = None
+            found[v] = ROWS
+    wanted = {r.new for r in outputs}
+    for node in reversed(order):  # what anything in the loop reads stays in it
+        v = node.outputs[0]
+        readers = [other for other in order if v in other.inputs] if v in later else []
+        if v in later and (
+            any(other.outputs[0] not in later for other in readers)
+            or any(r.new is v and r.keep is not None for r in outputs)
+            or not (readers or v in wanted)
+        ):
+            del later[v]
+    for node in order:  # and so does what no product is before any more
+        product = type(node.op) in (MatMul, TensorDot)
+        if node.outputs[0] in later and not product and not any(u in later for u in node.inputs):
+            del later[node.outputs[0]]
+    ends = [r for r in outputs if r.new in later]
+    given = {u for node in order if node.outputs[0] in later for u in node.inputs}
+    given = {u for u in given if u not in later and u not in fixed and not isinstance(u, Constant)}
+    if not ends or any(v.ndim == 0 for v in given) or not affordable(draft, list(given)):
+        return
+    rows = {v: draft.stacked(v) for v in given}
+    for result in ends:
+        result.outer, result.after = _for_all(draft, result.new, rows), True
+
+
+def _for_all(draft: Draft, target: Any, rows: Mapping[Variable, Any]) -> Any:
+    """An inner variable for all steps, from the rows of others, which it depends on."""
+    outside: dict[Variable, Any] = {v: x for x, v in draft.constants}
+    outside.update(rows)
+    n = AxisExtent(0)(next(iter(rows.values())))
+    changing = set(rows)
+    for node in toposort([target], stop=outside):
+        _apply(node, outside, changing, n)
+    return outside[target]
+
+
 def _vectorised(draft: Draft, targets: Sequence[Any], found: dict[Variable, int]) -> list[Any]:
     """Inner variables for all steps, as expressions outside; those that are the same at every step once."""
     if not targets:
         return []
-    from tinygraph.batching import applied  # its rules name many operations, and few programs need them
-
     order = toposort(targets, stop=draft.inner_inputs())
     used = {*targets, *(v for node in order for v in node.inputs)}
     outside: dict[Variable, Any] = {v: x for x, v in draft.constants if v in used}
@@ -173,21 +227,30 @@ def _vectorised(draft: Draft, targets: Sequence[Any], found: dict[Variable, int]
     turned = bool(sequences) and all(x is not None for x in backwards.values())
     outside.update(backwards if turned else sequences)
     n = AxisExtent(0)(outside[next(iter(sequences))]) if sequences else None
+    changing = {v for v in used if found.get(v) == ROWS}
     for node in order:
-        inputs = [outside.get(v, v) for v in node.inputs]
-        has_axis = [found.get(v) == ROWS for v in node.inputs]
-        results: Sequence[Any]
-        with origin_scope(node.origin):
-            if not any(has_axis):
-                results = Apply(node.op, inputs).outputs
-            elif isinstance(node.op, Shape):
-                results = [Subtensor(((1, None, None),))(Shape()(inputs[0]))]
-            elif isinstance(node.op, AxisExtent):
-                results = [AxisExtent(node.op.axis + 1)(inputs[0])]
-            else:
-                results = applied(*_rows_first(node, inputs, has_axis), n)
-        outside.update(zip(node.outputs, results, strict=True))
-    return [reverse(outside[v]) if turned and found[v] == ROWS else outside[v] for v in targets]
+        _apply(node, outside, changing, n)
+    return [reverse(outside[v]) if turned and v in changing else outside[v] for v in targets]
+
+
+def _apply(node: Apply, outside: dict[Variable, Any], changing: set[Variable], n: Any) -> None:
+    """Add what stands outside for the outputs of an inner node, to what stands for its inputs."""
+    from tinygraph.batching import applied  # its rules name many operations, and few programs need them
+
+    inputs = [outside.get(v, v) for v in node.inputs]
+    has_axis = [v in changing for v in node.inputs]
+    results: Sequence[Any]
+    with origin_scope(node.origin):
+        if not any(has_axis):
+            results = Apply(node.op, inputs).outputs
+        elif isinstance(node.op, Shape):
+            results = [Subtensor(((1, None, None),))(Shape()(inputs[0]))]
+        elif isinstance(node.op, AxisExtent):
+            results = [AxisExtent(node.op.axis + 1)(inputs[0])]
+        else:
+            results = applied(*_rows_first(node, inputs, has_axis), n)
+            changing.update(node.outputs)
+    outside.update(zip(node.outputs, results, strict=True))
 
 
 def _rows_first(node: Apply, inputs: Sequence[Any], has_axis: Sequence[bool]) -> tuple[Apply, Any, Any]:

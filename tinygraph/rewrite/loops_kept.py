@@ -40,7 +40,7 @@ class Kept:
         """Let a loop read rows that other loops give."""
         for variable, source, there, turned in self.read.get(draft.node, ()):
             tensor = rows_of[source, there]
-            draft.add_sequence(reverse(tensor) if turned else tensor, variable)
+            draft.add_sequence(reverse(tensor) if turned else tensor, variable, count(source.inputs[0]))
 
 
 def kept_results(loops: Sequence[Apply]) -> Kept:

@@ -8,17 +8,18 @@ sums overflow, or infinities of both signs meet, the one may be finite or infini
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from tinygraph.graph import Constant, Variable
+from tinygraph.ops.convert import cast
 from tinygraph.ops.join import Join
-from tinygraph.ops.layout import AxisExtent, DimShuffle, SumTo, broadcast_like
+from tinygraph.ops.layout import AxisExtent, BroadcastTo, DimShuffle, Shape, SumTo, broadcast_like
 from tinygraph.ops.linalg import MatMul, TensorDot
 from tinygraph.ops.reduce import Reduce
-from tinygraph.ops.scalar import add
+from tinygraph.ops.scalar import add, minimum
 from tinygraph.ops.subtensor import Subtensor
 from tinygraph.rewrite.loops_draft import Draft, Result, affordable, unreversed
 from tinygraph.rewrite.match import made_by, scalar_value
@@ -34,14 +35,22 @@ class _Sum:
     of: Callable[..., Any]
 
 
-def sum_afterwards(draft: Draft) -> None:
-    """Take the sums of which the end alone is read after the loop."""
+def sum_afterwards(draft: Draft, ends: Collection[Variable]) -> None:
+    """Take the sums of which the end alone is read after the loop.
+
+    Parameters
+    ----------
+    draft
+        The loop.
+    ends
+        The variables of which the last row alone is read.
+    """
     if draft.stop is not None:
         return
     readers = _readers(draft)
     found: dict[Result, list[Any]] = {}
     for result in draft.results:
-        if result.taps == (-1,) and result.keep == 1 and result.new.dtype != "bool":
+        if result.taps == (-1,) and result.keep is not None and result.old in ends and result.new.dtype != "bool":
             terms = _terms(draft, result, readers)
             if terms:
                 found[result] = terms
@@ -93,7 +102,11 @@ def _apart(draft: Draft, result: Result, terms: list[Any], plans: list[_Sum | No
         row = Subtensor((0,))(result.initial)
     total = total if not stay and _zero(result.initial) else add(row, total)
     # The shape is that of the state, which would not let the loop change it.
-    draft.ends[result.old] = DimShuffle(("x", *range(row.ndim)))(broadcast_like(total, row))
+    end = DimShuffle(("x", *range(row.ndim)))(broadcast_like(total, row))
+    if result.keep != 1:  # other rows count, but nobody reads what is in them
+        kept = minimum(add(draft.steps, 1), result.keep)
+        end = BroadcastTo()(end, Join(0)(DimShuffle(("x",))(cast(kept, "int64")), Shape()(row)))
+    draft.ends[result.old] = end
 
 
 def _zero(initial: Any) -> bool:
