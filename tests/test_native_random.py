@@ -12,7 +12,7 @@ import tinygraph.tensor as T
 from tinygraph.backends.native import rows
 from tinygraph.ops.samplers import ParameterError, Uniform
 from tinygraph.program.fuse import Call
-from tinygraph.program.plan import plan_of
+from tinygraph.program.lowerings import plan_of
 from tinygraph.sandbox.rng_mrg import MRG_RandomStreams
 from tinygraph.tensor.shared_randomstreams import RandomStreams
 

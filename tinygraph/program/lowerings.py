@@ -1,6 +1,7 @@
 """Every description of an operation in terms of nests, products and loops; importing this registers them."""
 
 import tinygraph.program.lower_loops
+import tinygraph.program.lower_more
 import tinygraph.program.lower_pool
 import tinygraph.program.lower_random
 import tinygraph.program.lower_turned
