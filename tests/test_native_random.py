@@ -1,7 +1,9 @@
 """Random numbers made inside native loop nests: the bits of the reference backend."""
 
+import ctypes
 import math
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -10,11 +12,15 @@ from hypothesis import strategies as st
 import tinygraph as tg
 import tinygraph.tensor as T
 from tinygraph.backends.native import rows
+from tinygraph.backends.native.kernels import kernels
 from tinygraph.ops.samplers import ParameterError, Uniform
 from tinygraph.program.fuse import Call
 from tinygraph.program.lowerings import plan_of
+from tinygraph.program.nest import Access, Nest, Node
 from tinygraph.sandbox.rng_mrg import MRG_RandomStreams
 from tinygraph.tensor.shared_randomstreams import RandomStreams
+
+special = pytest.importorskip("scipy.special")
 
 STREAMS = (RandomStreams, MRG_RandomStreams)
 SHAPES = st.lists(st.integers(0, 37), max_size=3).map(tuple)
@@ -160,3 +166,68 @@ def test_bounds_of_other_parameters():
                 f(np.array([good[0], number], dtype=variable.dtype))
     with pytest.raises(ParameterError):
         tg.function([], s.uniform((3,)) + s.normal((3,), 0.0, tg.shared(-1.0)))()
+
+
+# --- normal numbers ---------------------------------------------------------------------------------------------------
+
+
+def quantiles(u):
+    """The native quantiles of numbers between 0 and 1, by a kernel of their own."""
+    accesses = tuple(Access("float64", "unit", True, role) for role in ("load", "store"))
+    nodes = (Node("load", "float64", (), 0), Node("normal_quantile", "float64", (0,)))
+    nest = Nest(0, 1, False, False, 0, accesses, nodes, ((1, 1),))
+    out = np.empty_like(u)
+    args = np.zeros(nest.slots.count, dtype="int64")
+    args[0], args[1], args[nest.slots.extents] = u.ctypes.data, out.ctypes.data, u.size
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(kernels([nest])[nest])
+    run(args.ctypes.data, 0, u.size)
+    return out
+
+
+def exact_quantile(u):
+    """By Newton's method with many digits, from SciPy's quantile."""
+    with mp.workprec(200):
+        x, u = mp.mpf(float(special.ndtri(u))), mp.mpf(u)
+        for _ in range(3):
+            below = mp.erfc(-x / mp.sqrt(2)) / 2 - u if u < 0.5 else (1 - u) - mp.erfc(x / mp.sqrt(2)) / 2
+            x -= below * mp.sqrt(2 * mp.pi) * mp.exp(x * x / 2)
+        return x
+
+
+def test_normal_quantiles_against_many_digits():
+    random = np.random.default_rng(0)
+    tail = 2.0 ** -(random.random(200) * 49 + 3)
+    middle = 0.5 + random.standard_normal(50) * 2.0 ** -(random.random(50) * 40 + 3)
+    edges = np.array([2.0**-53, 1 - 2.0**-53, 0.1, 0.9, np.nextafter(0.1, 0), np.nextafter(0.9, 1), 0.5 + 2.0**-53])
+    u = np.concatenate([random.random(200), tail, 1 - tail, middle, edges])
+    found = quantiles(u)
+    exact = [exact_quantile(float(p)) for p in u]
+    errors = [abs(mp.mpf(float(x)) - y) / np.spacing(abs(float(y))) for x, y in zip(found, exact, strict=True)]
+    assert max(errors) < 4
+    assert quantiles(np.array([0.5])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("streams", STREAMS)
+@settings(max_examples=15, deadline=None)
+@given(shape=SHAPES, dtype=st.sampled_from(["float32", "float64"]), truncate=st.booleans(), seed=st.integers(0, 9999))
+def test_normal_numbers_are_those_of_the_reference(streams, shape, dtype, truncate, seed):
+    """float32 is rounded from float64 and is the same; float64 is off by as much as two ways to round are."""
+
+    def build():
+        s = streams(seed)
+        return [], [s.normal(shape, dtype=dtype, **({"truncate": truncate} if streams is MRG_RandomStreams else {}))]
+
+    native, reference = both(build, calls=2)
+    for (one,), (other,) in zip(native, reference, strict=True):
+        assert one.dtype == other.dtype == dtype
+        assert one.shape == other.shape == shape
+        slack = 7 if dtype == "float64" else 0
+        assert (abs(one - other) <= slack * np.spacing(abs(other))).all()
+
+
+def test_noise_runs_in_the_nest_of_what_it_is_added_to():
+    s = RandomStreams(1)
+    mean, deviation = T.fmatrix("mean"), T.fmatrix("deviation")
+    draw = mean + T.exp(deviation) * s.normal(mean.shape, dtype="float32")
+    f = tg.function([mean, deviation], T.nnet.sigmoid(draw))
+    assert alone(f, *[np.zeros((8, 9), dtype="float32")] * 2) == []

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygraph.ops.convert import Cast
 from tinygraph.ops.elementwise import Elementwise
-from tinygraph.ops.samplers import InDomain, ParameterError, Uniform
+from tinygraph.ops.samplers import InDomain, Normal, ParameterError, Uniform
 from tinygraph.program.fuse import Shape, Unsupported, Value, View, packed
 from tinygraph.program.ir import Buffer
 from tinygraph.program.lower import Lowering, lowers
@@ -26,6 +26,22 @@ def _uniform(lowering: Lowering, op: Uniform, inputs: Sequence[Value], outputs: 
     if op.dtype not in ("float32", "float64"):
         raise Unsupported
     return [_philox(lowering, "uniform", op.dtype, inputs[0], outputs[0])]
+
+
+@lowers(Normal)
+def _normal(lowering: Lowering, op: Normal, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
+    """Quantiles of evenly spaced numbers, in float64 whatever the dtype of the result is."""
+    if op.dtype not in ("float32", "float64"):
+        raise Unsupported
+    builder, shape = lowering.builder, outputs[0].type.shape
+    form = "centred32" if op.dtype == "float32" else "centred64"
+    u = _philox(lowering, form, "float64", inputs[0], outputs[0])
+    if not math.isinf(op.bound):
+        outside = 0.5 * math.erfc(op.bound / math.sqrt(2))
+        for row, number in (("mul", 1 - 2 * outside), ("add", outside)):
+            u = builder.map(row, "float64", shape, u, Value("float64", (), uniform=np.float64(number)))  # type: ignore[arg-type]
+    z = builder.map("normal_quantile", "float64", shape, u)  # type: ignore[arg-type]
+    return [z if op.dtype == "float64" else builder.map("cast", op.dtype, shape, z)]  # type: ignore[arg-type]
 
 
 def checked(good: Value) -> None:

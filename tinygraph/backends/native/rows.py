@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinygraph.backends.native.emit import ELEMENT, Lanes
+from tinygraph.backends.native.quantiles import normal_quantile
 from tinygraph.backends.native.vecmath import FUNCTIONS
 
 __all__ = ["cast", "combine", "identity", "is_known", "row"]
@@ -275,6 +276,7 @@ _RULES: dict[str, Rule] = {
     "relu": _relu,
     "leaky_relu": _leaky_relu,
     "sqrt": _rounded("sqrt"),
+    "normal_quantile": normal_quantile,
 }
 
 
