@@ -351,6 +351,10 @@ class Function:
             program = specialise(leaves, self._roots, [Abstract(t) for t in types])
         if config.verify_programs == "yes":
             verify(program)
+        for i, variable in self._fixed:
+            type = program.buffers[program.outputs[len(self._closed.outputs) + i]].type
+            if type.known:
+                variable.check_shape(type.shape)  # type: ignore[arg-type]
         signature = ", ".join(f"{v}: {t}" for v, t in zip(leaves, types, strict=True))
         executable = self._compiled(program)
         run = self._runner(executable)
@@ -368,6 +372,9 @@ class Function:
             if native is not None:
                 leaves = {v: i for i, v in enumerate(self._closed.leaves)}
                 targets = [None] * len(self._closed.outputs) + [leaves.get(v) for v in self._closed.targets]
+                new = [program.buffers[program.outputs[len(self._closed.outputs) + i]] for i, _ in self._fixed]
+                if not all(b.type.known for b in new):
+                    targets = [None] * len(targets)  # whether these fit shows at the end only
                 if self._arena is None:
                     self._arena = native.arena()
                 return native(program, targets, self._arena)

@@ -361,7 +361,7 @@ def packed(shape: Shape) -> Shape:
     step = 1
     for n in reversed(shape):
         strides.append(step)
-        step *= n
+        step *= max(n, 1)
     return tuple(reversed(strides))
 
 
@@ -581,6 +581,10 @@ class Builder:
         return Value(value.dtype, shape, view=View(view.storage, shape, strides, view.offset))
 
     def product(self, x: View, y: View, out: View, alpha: Any = 1.0, beta: float = 0.0) -> None:
+        if 0 in x.shape or 0 in y.shape:
+            if not beta:
+                self.write(Value(out.dtype, out.shape, uniform=np.zeros((), out.dtype)[()]), out)
+            return
         step = Product(x, y, out, alpha, beta)
         self.append(step)
         out.storage.writer = step.index
@@ -711,7 +715,7 @@ class Builder:
         """The group in which a value is reduced over these axes: its own, if that reduces nothing else."""
         group, shape = value.group, value.shape
         if group is not None and not value.row and group.shape == shape and group.room and not group.flat:
-            vertical = max(i for i, n in enumerate(shape) if n != 1) not in axes
+            vertical = max((i for i, n in enumerate(shape) if n != 1), default=axes[0]) not in axes
             if group.axes == axes or (group.axes is None and not (vertical and math.prod(shape) > _LARGE)):
                 if group.axes is None:
                     group.axes = axes

@@ -86,7 +86,7 @@ class Lowering:
     builder
         Holds the steps.
     values
-        What has become of each buffer; None where only running shows its shape.
+        What has become of each buffer; None where only running shows its shape, or nests do not know its dtype.
     current
         The instruction at hand.
     """
@@ -112,7 +112,7 @@ class Lowering:
     def _enter(self, n: int, kind: str, data: Any) -> None:
         type = self.program.buffers[n].type
         shape: Shape = type.shape  # type: ignore[assignment]
-        if not type.known:
+        if not type.known or type.dtype not in DTYPES:
             self.values[n] = None
             return
         storage = self.builder.storage(kind, type.dtype, math.prod(shape), data)
@@ -121,7 +121,8 @@ class Lowering:
     def value(self, n: int) -> Value | None:
         """The value of a buffer."""
         if n not in self.values:
-            self.values[n] = self.builder.constant(self.program.buffers[n].value)
+            data = self.program.buffers[n].value
+            self.values[n] = self.builder.constant(data) if data.dtype.name in DTYPES else None
         value = self.values[n]
         if isinstance(value, Pending):
             value = self.values[n] = self.made(value)

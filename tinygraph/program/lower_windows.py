@@ -22,6 +22,12 @@ from tinygraph.program.turned import Turned, turned
 #: Bytes of rows that are made at a time, measured: they share the second cache with what BLAS makes of matrices.
 TILE = 1 << 19
 
+#: Threads that share the rounds of a convolution, at most; and partial sums of filters, whatever the threads.
+PARTS, SUMS = 8, 4
+
+#: Bytes of all partial sums of filters, at most.
+_SUMS = 1 << 22
+
 
 class _Windows:
     """The sizes of a convolution, and what it reaches in its operands.
@@ -153,8 +159,12 @@ class _Windows:
 
     # --- tiles --------------------------------------------------------------------------------------------------------
 
-    def tiled(self, make: Callable[[_Tile], Sequence[Any]]) -> None:
-        """Go through all images and positions, ``make`` says by which steps for a tile of them."""
+    def tiled(self, make: Callable[[_Tile], Sequence[Any]], sums: int = 0) -> None:
+        """Go through all images and positions, ``make`` says by which steps for a tile of them.
+
+        Where all tiles add to the same memory, there are ``sums`` copies of it.
+        """
+        self.sums = sums
         item = np.dtype(self.dtype).itemsize
         line = max(1, self.groups * self.inner * math.prod(self.out[1:]) * item)
         rows = max(1, min(self.out[0], TILE // line))
@@ -173,7 +183,7 @@ class _Windows:
         self._repeat(self.images, body)
 
     def _repeat(self, count: int, body: Sequence[Any]) -> None:
-        self.builder.append(Rounds(count, body))
+        self.builder.append(Rounds(count, body, min(count, self.sums or PARTS), bool(self.sums)))
 
 
 class _Tile:
@@ -207,9 +217,10 @@ class _Tile:
         steps = tuple(i * image + r * row for i, r in zip(self.image_steps, self.row_steps, strict=True))
         return Moving(base.storage, shape, strides, base.offset + self.image * image + self.row * row, steps)
 
-    def stay(self, base: View) -> View:
-        """A view that is the same in all rounds."""
-        return Moving(base.storage, base.shape, base.strides, base.offset, (0,) * len(self.image_steps))
+    def stay(self, base: View, part: int = 0, lasting: bool = True) -> View:
+        """A view that is the same in all rounds of a part."""
+        steps = (0,) * len(self.image_steps)
+        return Moving(base.storage, base.shape, base.strides, base.offset, steps, part, lasting)
 
     def output(self, y: View) -> View:
         """The output as matrices (group, place, filter)."""
@@ -233,12 +244,14 @@ class _Tile:
         shape = (w.groups, self.images, *self.out, *w.kernel, w.taken)
         places, elements = range(1, 2 + w.spatial), range(2 + w.spatial, len(shape))
         axes = (0, *elements, *places) if w.across else tuple(range(len(shape)))
-        memory = w.builder.temporary(w.dtype, tuple(shape[a] for a in axes))
         size = self.places * w.inner
+        room = w.builder.temporary(w.dtype, (PARTS, w.groups * size))
+        inner = tuple(shape[a] for a in axes)
+        memory = View(room.storage, inner, packed(inner))
         strides = (size, 1, self.places) if w.across else (size, w.inner, 1)
         return (
-            self.stay(memory),
-            self.stay(View(memory.storage, (w.groups, self.places, w.inner), strides)),
+            self.stay(memory, w.groups * size, False),
+            self.stay(View(memory.storage, (w.groups, self.places, w.inner), strides), w.groups * size, False),
             axes,
         )
 
@@ -262,7 +275,7 @@ def _transposed(view: View) -> View:
     strides = (view.strides[0], view.strides[2], view.strides[1])
     shape = (stack, columns, rows)
     if isinstance(view, Moving):
-        return Moving(view.storage, shape, strides, view.offset, view.steps)
+        return Moving(view.storage, shape, strides, view.offset, view.steps, view.part, view.lasting)
     return View(view.storage, shape, strides, view.offset)
 
 
@@ -300,17 +313,22 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     dtype = sizes.dtype
     source, given = sizes.padded(sizes.last(x)), sizes.last(y)
     # Products of this form are faster than those that give their transposes.
-    sums = builder.temporary(dtype, (sizes.groups, sizes.inner, sizes.made))
+    size = sizes.groups * sizes.inner * sizes.made
+    room = 1 if sizes.pointwise else max(1, min(SUMS, sizes.images, _SUMS // (size * np.dtype(dtype).itemsize)))
+    parts = builder.temporary(dtype, (room, sizes.groups, sizes.inner, sizes.made))
+    sums = View(parts.storage, parts.shape[1:], parts.strides[1:])
 
     def make(tile: _Tile) -> list[Any]:
         copy, rows = tile.gather(source)
-        return [copy, tile.product(_transposed(rows), tile.output(given), tile.stay(sums), 1.0)]
+        return [copy, tile.product(_transposed(rows), tile.output(given), tile.stay(sums, size), 1.0)]
 
     if sizes.pointwise:
         builder.product(_transposed(sizes.flat(source)), sizes.flat(given), sums)
     else:
-        builder.write(sizes.zero, sums)
-        sizes.tiled(make)
+        builder.write(sizes.zero, parts)
+        sizes.tiled(make, room)
+    if room > 1:
+        sums = builder.view(builder.reduce("sum", Value(dtype, parts.shape, view=parts), (0,), False))
     return [sizes.filters_of(sums)]
 
 

@@ -207,10 +207,13 @@ class _Planner:
         """Whether a step copies something onto itself."""
         if not isinstance(step, Group) or len(step.stores) != 1 or len(step.nodes) != 1:
             return False
-        (node, k), source = step.stores[0], step.operands[step.nodes[0].attr or 0]
-        into = step.operands[k]
+        (node, k) = step.stores[0]
+        if step.nodes[node].op != "load":
+            return False
+        source, into = step.operands[step.nodes[node].attr], step.operands[k]
         home = self.homes.get(into.view.storage.index)
-        return step.nodes[node].op == "load" and home is source.view.storage and source.strides == into.strides
+        same = source.strides == into.strides and source.view.offset == into.view.offset
+        return home is source.view.storage and same
 
     # --- memory -------------------------------------------------------------------------------------------------------
 
@@ -417,7 +420,7 @@ def _in_time(call: NestCall, store: int, load: int) -> bool:
 def _nested(step: Any) -> Any:
     """A step with its groups as nests."""
     if isinstance(step, Rounds):
-        return Rounds(step.count, [_nested(inner) for inner in step.body])
+        return Rounds(step.count, [_nested(inner) for inner in step.body], step.parts, step.fixed)
     return finished(step) if isinstance(step, Group) else step
 
 
@@ -451,7 +454,8 @@ def finished(group: Group) -> NestCall:
         inner_strides = [s[-1:] or [0] for s in outer_strides]
         outer_extents, outer_strides = outer_extents[:-1], [s[:-1] for s in outer_strides]
     elif outer_extents:
-        vertical = _is_vertical(outer_strides, inner_strides, operands) and _one_pass(nodes, stores)
+        moving = [(n, k) for n, k in stores if any(inner_strides[k])]
+        vertical = _is_vertical(outer_strides, inner_strides, operands) and _one_pass(nodes, moving)
     return _nest(group, nodes, operands, stores, outer_extents, inner_extents, outer_strides, inner_strides, vertical)
 
 
@@ -497,7 +501,7 @@ def _one_pass(nodes: Sequence[Any], stores: Sequence[tuple[int, int]]) -> bool:
             if node.op == "reduce" and not behind.isdisjoint(node.args):
                 return False
             behind.add(i)
-    return True
+    return all(n not in behind for n, _ in stores)
 
 
 def _is_vertical(outer: Sequence[Sequence[int]], inner: Sequence[Sequence[int]], operands: Sequence[Operand]) -> bool:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["address"]
+__all__ = ["address", "threads"]
 
 
 @functools.cache
@@ -47,3 +47,17 @@ def address(name: str) -> int:
     api.PyCapsule_GetPointer.restype = ctypes.c_void_p
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))
+
+
+@functools.cache
+def threads() -> tuple[int, int] | None:
+    """The addresses of what says how many threads BLAS uses, and of what sets it; None where it is no OpenBLAS."""
+    package = importlib.util.find_spec("scipy")
+    for folder in package.submodule_search_locations or () if package is not None else ():
+        for path in sorted(Path(folder).parent.glob("scipy.libs/libscipy_openblas*.so")):
+            library = ctypes.CDLL(str(path))  # it is loaded already: this only names it
+            get = getattr(library, "scipy_openblas_get_num_threads", None)
+            set_ = getattr(library, "scipy_openblas_set_num_threads", None)
+            if get is not None and set_ is not None:
+                return tuple(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (get, set_))  # type: ignore[return-value]
+    return None

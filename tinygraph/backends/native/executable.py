@@ -55,6 +55,7 @@ class NativeExecutable:
     """
 
     arena = Arena
+    backend = "numpy"
 
     def __init__(self, program: Program, targets: Sequence[int | None], arena: Arena | None = None) -> None:
         self.program = program
@@ -130,7 +131,7 @@ class NativeExecutable:
         fresh = list(self._new_outputs())
         outside = [*fresh, *[None] * (len(table.outside) - len(fresh))]
         memory: dict[int, Any] = dict(zip(table.outside, fresh, strict=False))
-        registers: dict[int, Any] = {}
+        registers: dict[int, Any] = dict(zip(self.program.inputs, held, strict=True))
         values = tuple(held)
         for segment in table.segments:
             if segment.end > segment.start or segment is table.segments[0]:
@@ -147,7 +148,7 @@ class NativeExecutable:
         results = []
         for position, (view, (is_fresh, k)) in enumerate(zip(self.plan.results, self._sources, strict=True)):
             if view is None:
-                array = registers[self.program.outputs[position]]
+                array = self._array(self.program.outputs[position], held, memory, registers)
                 results.append(array.copy() if self.program.copied[position] else array)
             else:
                 results.append(fresh[k] if is_fresh else held[k])
@@ -168,14 +169,14 @@ class NativeExecutable:
         return tuple(made)
 
     def _inputs(self, values: Sequence[Any]) -> list[Any]:
-        """The inputs as contiguous arrays; those that are written to share memory with no other."""
-        held = [v if v.flags.c_contiguous and v.flags.aligned else np.array(v, order="C") for v in values]
+        """The inputs as plain contiguous arrays; those that are written to share memory with no other."""
+        held = [_plain(v) for v in values]
         for target in self.plan.updated.values():
             mine = held[target]
             shared = any(i != target and np.may_share_memory(mine, v) for i, v in enumerate(held))
             if shared or not mine.flags.writeable:
                 held[target] = np.array(mine, order="C")
-        return [v if type(v) is np.ndarray else np.asarray(v).view(np.ndarray) for v in held]
+        return held
 
     def _call(self, call: Call, held: Sequence[Any], memory: dict[int, Any], registers: dict[int, Any]) -> None:
         """Run one instruction by itself, unless its guard forbids it."""
@@ -198,7 +199,7 @@ class NativeExecutable:
         parts = result if isinstance(result, (tuple, list)) else (result,)
         for number, part in zip(step.outputs, parts, strict=True):
             # The memory of a view is used again, or written to, while somebody holds it.
-            array = np.array(part, order="C") if step.op.view else np.asarray(part, order="C")
+            array = np.array(part, order="C") if step.op.view else _plain(np.asarray(part))
             registers[number] = array
             storage = self._table.results.get(number)
             if storage is not None:
@@ -207,7 +208,8 @@ class NativeExecutable:
     def _array(self, x: View | int, held: Sequence[Any], memory: dict[int, Any], registers: dict[int, Any]) -> Any:
         """An operand of an instruction that is run by itself, as an array."""
         if isinstance(x, int):
-            return registers.get(x)
+            buffer = self.program.buffers[x]
+            return buffer.value if buffer.kind == "constant" else registers.get(x)
         home = self.plan.home(x.storage)
         if home.kind == "input":
             base = held[home.data]
@@ -221,3 +223,13 @@ class NativeExecutable:
                 base = self._table.temporary(home)
         item = np.dtype(x.dtype).itemsize
         return np.ndarray(x.shape, x.dtype, base, x.offset * item, [s * item for s in x.strides])
+
+
+def _plain(array: Any) -> Any:
+    """An array in C order, of NumPy's own class, whose dtype is the one object that NumPy has for its name."""
+    dtype = np.dtype(array.dtype.name)
+    flags = array.flags
+    if type(array) is np.ndarray and flags.c_contiguous and flags.aligned and array.dtype is dtype:
+        return array
+    made = np.array(array, order="C", subok=False)
+    return made if made.dtype is dtype else made.astype(dtype)

@@ -7,13 +7,26 @@ from __future__ import annotations
 
 import functools
 
+from tinygraph.backends.native import blas
 from tinygraph.backends.native.kernels import built
 
-__all__ = ["HEAD", "kernel"]
+__all__ = ["HEAD", "alone", "kernel"]
 
-#: Arguments before the body: words of the body, number of addresses that move. Behind the body there are for each of
-#: these the number of the word, from the body's first, and the bytes that it moves by from round to round.
-HEAD = 2
+#: Arguments before the body: words of the body, number of addresses that move from round to round, number of those that
+#: differ from part to part, number of rounds, rounds of a part. Behind the body there are for each of these addresses
+#: the number of the word, from the body's first, and how many bytes it moves by; first for all that move, then for all
+#: that differ.
+HEAD = 5
+
+
+def _words(base: str, **fields: int) -> str:
+    """The values of words, given by number."""
+    lines = []
+    for name, i in fields.items():
+        lines.append(f"  %{name}_at = getelementptr i64, ptr {base}, i64 {i}")
+        lines.append(f"  %{name} = load i64, ptr %{name}_at")
+    return "\n".join(lines)
+
 
 _TEXT = f"""
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
@@ -63,34 +76,96 @@ done:
 
 define void @rounds(ptr %at, i64 %begin, i64 %end) {{
 entry:
-  %size = load i64, ptr %at
-  %count_at = getelementptr i64, ptr %at, i64 1
-  %count = load i64, ptr %count_at
+{_words("%at", size=0, moving=1, own=2, count=3, each=4)}
   %body_at = getelementptr i64, ptr %at, i64 {HEAD}
   %pairs = getelementptr i64, ptr %body_at, i64 %size
+  %twice = mul i64 %moving, 2
+  %own_pairs = getelementptr i64, ptr %pairs, i64 %twice
   %words = alloca i64, i64 %size
-  %bytes = mul i64 %size, 8
-  call void @llvm.memcpy.p0.p0.i64(ptr %words, ptr %body_at, i64 %bytes, i1 false)
   %last = getelementptr i64, ptr %words, i64 %size
-  call void @move(ptr %words, ptr %pairs, i64 %count, i64 %begin)
+  %bytes = mul i64 %size, 8
+  br label %parts
+parts:
+  %p = phi i64 [ %begin, %entry ], [ %p1, %next ]
+  %left = icmp slt i64 %p, %end
+  br i1 %left, label %part, label %done
+part:
+  call void @llvm.memcpy.p0.p0.i64(ptr %words, ptr %body_at, i64 %bytes, i1 false)
+  %first = mul i64 %p, %each
+  %after = add i64 %first, %each
+  %short = icmp slt i64 %after, %count
+  %stop = select i1 %short, i64 %after, i64 %count
+  call void @move(ptr %words, ptr %pairs, i64 %moving, i64 %first)
+  call void @move(ptr %words, ptr %own_pairs, i64 %own, i64 %p)
   br label %head
 head:
-  %i = phi i64 [ %begin, %entry ], [ %i1, %body ]
-  %more = icmp slt i64 %i, %end
-  br i1 %more, label %body, label %done
+  %i = phi i64 [ %first, %part ], [ %i1, %body ]
+  %more = icmp slt i64 %i, %stop
+  br i1 %more, label %body, label %next
 body:
   call void @walk(ptr %words, ptr %last)
-  call void @move(ptr %words, ptr %pairs, i64 %count, i64 1)
+  call void @move(ptr %words, ptr %pairs, i64 %moving, i64 1)
   %i1 = add i64 %i, 1
   br label %head
+next:
+  %p1 = add i64 %p, 1
+  br label %parts
 done:
   ret void
+}}
+
+@inside = internal global i64 0
+@before = internal global i32 0
+
+define i64 @alone(ptr %at) {{
+{_words("%at", get=2, set=3)}
+  %was = atomicrmw add ptr @inside, i64 1 seq_cst
+  %first = icmp eq i64 %was, 0
+  br i1 %first, label %change, label %done
+change:
+  %get_f = inttoptr i64 %get to ptr
+  %set_f = inttoptr i64 %set to ptr
+  %n = call i32 %get_f()
+  store i32 %n, ptr @before
+  call void %set_f(i32 1)
+  br label %done
+done:
+  ret i64 0
+}}
+
+define i64 @again(ptr %at) {{
+{_words("%at", get=2, set=3)}
+  %was = atomicrmw sub ptr @inside, i64 1 seq_cst
+  %last = icmp eq i64 %was, 1
+  br i1 %last, label %change, label %done
+change:
+  %set_f = inttoptr i64 %set to ptr
+  %n = load i32, ptr @before
+  call void %set_f(i32 %n)
+  br label %done
+done:
+  ret i64 0
 }}
 """
 
 
 @functools.cache
+def _points() -> dict[str, int]:
+    names = ("rounds", "alone", "again")
+    return dict(zip(names, built(_TEXT, names), strict=True))
+
+
 def kernel() -> int:
-    """The address of the function that runs rounds, called as kernels of nests are."""
-    (address,) = built(_TEXT, ("rounds",))
-    return address
+    """The address of the function that runs parts of rounds, called as kernels of nests are."""
+    return _points()["rounds"]
+
+
+def alone() -> tuple[list[int], list[int]] | None:
+    """Entries before and after rounds that threads share: between them, BLAS does not use threads of its own.
+
+    None where it cannot be told to.
+    """
+    functions = blas.threads()
+    if functions is None:
+        return None
+    return [_points()["alone"], 4, *functions], [_points()["again"], 4, *functions]

@@ -121,7 +121,7 @@ def _larger(e: Lanes, dtype: str, a: str, b: str) -> str:
     kind = ELEMENT[dtype]
     if dtype == "bool":
         return e.op("or", kind, a, b)
-    first = _compare_ge(e, dtype, a, b)
+    first = _compare_gt(e, dtype, a, b)  # of zeros the second one, as in NumPy
     if _is_float(dtype):
         first = e.op("or", "i1", first, e.fcmp("uno", kind, a, a))
     return e.select(kind, first, a, b)
@@ -131,7 +131,7 @@ def _smaller(e: Lanes, dtype: str, a: str, b: str) -> str:
     kind = ELEMENT[dtype]
     if dtype == "bool":
         return e.op("and", kind, a, b)
-    first = _compare_le(e, dtype, a, b)
+    first = _compare_lt(e, dtype, a, b)
     if _is_float(dtype):
         first = e.op("or", "i1", first, e.fcmp("uno", kind, a, a))
     return e.select(kind, first, a, b)

@@ -96,6 +96,8 @@ class Table:
         self._kernels = kernels([p.nest for s in plan.steps for p in parts(s) if isinstance(p, NestCall)])
         # For each repetition around what is written now: words that move, and by how many bytes from round to round.
         self._moving: list[list[tuple[int, int]]] = []
+        # For the outermost of them, words that differ from part to part.
+        self._own: list[tuple[int, int]] = []
         self.segments: list[Segment] = []
         views = [v for i, v in enumerate(plan.results) if v is not None and i not in plan.updated]
         self.fresh = [(v.shape, v.dtype) for v in views]
@@ -168,6 +170,8 @@ class Table:
         if isinstance(view, Moving):
             for moving, step in zip(self._moving, view.steps, strict=True):
                 moving.append((word, step * item))
+            if view.part and (view.lasting or self._threads > 1):
+                self._own.append((word, view.part * item))
         if storage.kind == "temporary" and storage.index in self.plan.offsets:
             return self._arena + self.plan.offsets[storage.index] + offset
         if storage.kind == "constant":
@@ -216,9 +220,18 @@ class Table:
         ]
 
     def _rounds(self, step: Rounds) -> None:
-        """Rounds are a kernel like a nest; what is in them is not shared among threads."""
+        """Parts of rounds are what a kernel of nests takes; nothing in a round is shared among threads."""
+        outermost = not self._moving
+        parts = step.parts if step.fixed else min(step.parts, self._threads)
+        each = -(-step.count // parts) if outermost else step.count
+        parts = -(-step.count // each)
+        around = rounds.alone() if parts > 1 and self._threads > 1 else None
+        if around:
+            self.words += around[0]
         head = len(self.words)
         first = head + NEST_HEAD + rounds.HEAD
+        if outermost:
+            self._own = []
         before, self.work = self.work, 0
         self.words += [0] * (NEST_HEAD + rounds.HEAD)
         self._moving.append([])
@@ -226,11 +239,15 @@ class Table:
             self._step(inner)
         moving = [(word - first, way) for word, way in self._moving.pop() if way]
         size = len(self.words) - first
-        self.words += [number for pair in moving for number in pair]
-        kernel = rounds.kernel()
-        entry = [self._points["nest"], len(self.words) - head, kernel, 0, step.count, 0, self._pool]
-        self.words[head:first] = [*entry, size, len(moving)]
-        self.work = before + step.count * self.work
+        own = [(word - first, way) for word, way in self._own] if outermost else []
+        self.words += [number for pair in (*moving, *own) for number in pair]
+        work = step.count * self.work
+        self.work = before + work
+        entry = self._points["shared_nest" if around and work > _SHARED else "nest"]
+        head_words = [entry, len(self.words) - head, rounds.kernel(), 0, parts, 1, self._pool]
+        self.words[head:first] = [*head_words, size, len(moving), len(own), step.count, each]
+        if around:
+            self.words += around[1]
 
     def _scan(self, step: Scan) -> None:
         """A loop: the table of its step, and where the rows of each turn are put into it."""
