@@ -96,6 +96,9 @@ def test_images_and_rows_are_handled_in_rounds():
         assert [r.count for r in rounds] == counts
     assert [s.count for s in rounds[0].body if isinstance(s, Rounds)] == [2]
     assert len(parts(rounds[0])) == 4
+    with mock.patch.object(lower_windows, "TILE", 3 * 6 * 18 * 4):
+        steps = compiled(outputs, {xs: x[:1], ws: w})
+    assert [s.count for s in steps if isinstance(s, Rounds)] == [2, 1]
 
 
 def test_filters_of_each_position_are_run_by_themselves():
@@ -119,6 +122,21 @@ def test_large_products_agree_within_rounding(dtype):
     wanted = ReferenceExecutable(specialisation.program, "numpy")(values)
     for got, want in zip(specialisation.executable(values), wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=500 * np.finfo(dtype).eps * np.abs(want).max())
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((37, 6, 17, 19)).astype("float32"), rng.standard_normal((8, 6, 3, 3)).astype("float32")
+    xs, ws = symbol(x), symbol(w)
+    y = T.tanh(T.nnet.conv2d(xs, ws))
+    results = []
+    for threads in (1, 2, 3):
+        with tg.config.change_flags(threads=threads):
+            f = tg.function([xs, ws], [y, *tg.grad((y**2).sum(), [xs, ws])])
+            results += [f(x, w) for _ in range(3)]
+    for result in results[1:]:
+        for got, want in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 #: What comparisons find hard: values that are alike, infinities, NaN and both zeros.

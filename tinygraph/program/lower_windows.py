@@ -159,10 +159,10 @@ class _Windows:
 
     # --- tiles --------------------------------------------------------------------------------------------------------
 
-    def tiled(self, make: Callable[[_Tile], Sequence[Any]], sums: int = 0) -> None:
+    def tiled(self, make: Callable[[_Tile], Sequence[Any]], sums: int = 0, overlap: bool = False) -> None:
         """Go through all images and positions, ``make`` says by which steps for a tile of them.
 
-        Where all tiles add to the same memory, there are ``sums`` copies of it.
+        Where all tiles add to the same memory, there are ``sums`` copies of it; ``overlap``: those of one image do.
         """
         self.sums = sums
         item = np.dtype(self.dtype).itemsize
@@ -177,6 +177,11 @@ class _Windows:
                 self._repeat(1, make(_Tile(self, rest, self.out[0], whole * images, 0, (0,), (0,))))
             return
         whole, rest = divmod(self.out[0], rows)
+        if self.images == 1 and not overlap:
+            self._repeat(whole, make(_Tile(self, 1, rows, 0, 0, (0,), (rows,))))
+            if rest:
+                self._repeat(1, make(_Tile(self, 1, rest, 0, whole * rows, (0,), (0,))))
+            return
         body: list[Any] = [Rounds(whole, make(_Tile(self, 1, rows, 0, 0, (1, 0), (0, rows))))]
         if rest:
             body += make(_Tile(self, 1, rest, 0, whole * rows, (1,), (0,)))
@@ -357,7 +362,7 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
         builder.product(sizes.flat(given), filters, sizes.flat(wide))
     else:
         builder.write(sizes.zero, wide)
-        sizes.tiled(make)
+        sizes.tiled(make, overlap=True)
     if sizes.is_padded:
         out = builder.temporary(dtype, shape)
         builder.write(sizes.zero, out)

@@ -225,7 +225,7 @@ class Table:
         parts = step.parts if step.fixed else min(step.parts, self._threads)
         each = -(-step.count // parts) if outermost else step.count
         parts = -(-step.count // each)
-        around = rounds.alone() if parts > 1 and self._threads > 1 else None
+        around = rounds.alone() if outermost else None
         if around:
             self.words += around[0]
         head = len(self.words)
@@ -243,7 +243,7 @@ class Table:
         self.words += [number for pair in (*moving, *own) for number in pair]
         work = step.count * self.work
         self.work = before + work
-        entry = self._points["shared_nest" if around and work > _SHARED else "nest"]
+        entry = self._points["shared_nest" if around and parts > 1 and self._threads > 1 and work > _SHARED else "nest"]
         head_words = [entry, len(self.words) - head, rounds.kernel(), 0, parts, 1, self._pool]
         self.words[head:first] = [*head_words, size, len(moving), len(own), step.count, each]
         if around:
