@@ -176,6 +176,15 @@ def test_gradients_read_what_the_loop_computed():
     assert any(forward.outputs[2] in (v.owner.inputs[0], v) for v in backward.inputs if v.owner is not None)
 
 
+def test_what_both_loops_can_compute_in_advance_is_computed_once():
+    states, _ = tg.scan(lambda row, s: s * T.tanh(T.dot(row, W)), X, [h0])
+    outputs = rewritten(states, *tg.grad(states.sum(), [h0, X]))
+    forward, _ = loops(outputs)
+    assert len(forward.outputs) == 1
+    made = [node for node in toposort(outputs) if isinstance(node.op, TensorDot) and X in node.inputs]
+    assert len(made) == 1
+
+
 def test_float32_stays_close():
     rng = np.random.default_rng(0)
     cost, wrt = lstm()
