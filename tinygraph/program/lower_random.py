@@ -30,18 +30,21 @@ def _uniform(lowering: Lowering, op: Uniform, inputs: Sequence[Value], outputs: 
 
 @lowers(Normal)
 def _normal(lowering: Lowering, op: Normal, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    """Quantiles of evenly spaced numbers, in float64 whatever the dtype of the result is."""
-    if op.dtype not in ("float32", "float64"):
+    """Quantiles of evenly spaced numbers, in float64 and rounded to float32.
+
+    The last places of a quantile are those of its approximation. float32 has none of them; float64 numbers are left to
+    the operation itself, so that every backend draws the same.
+    """
+    if op.dtype != "float32":
         raise Unsupported
-    builder, shape = lowering.builder, outputs[0].type.shape
-    form = "centred32" if op.dtype == "float32" else "centred64"
-    u = _philox(lowering, form, "float64", inputs[0], outputs[0])
+    builder = lowering.builder
+    shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
+    u = _philox(lowering, "centred", "float64", inputs[0], outputs[0])
     if not math.isinf(op.bound):
         outside = 0.5 * math.erfc(op.bound / math.sqrt(2))
         for row, number in (("mul", 1 - 2 * outside), ("add", outside)):
-            u = builder.map(row, "float64", shape, u, Value("float64", (), uniform=np.float64(number)))  # type: ignore[arg-type]
-    z = builder.map("normal_quantile", "float64", shape, u)  # type: ignore[arg-type]
-    return [z if op.dtype == "float64" else builder.map("cast", op.dtype, shape, z)]  # type: ignore[arg-type]
+            u = builder.map(row, "float64", shape, u, Value("float64", (), uniform=np.float64(number)))
+    return [builder.map("cast", op.dtype, shape, builder.map("normal_quantile", "float64", shape, u))]
 
 
 def checked(good: Value) -> None:

@@ -84,6 +84,7 @@ COSTLY = frozenset(
         "mod",
         "int_div",
         "philox",
+        "normal_quantile",
     ]
 )
 

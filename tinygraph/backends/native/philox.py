@@ -51,8 +51,8 @@ def drawn(
     e
         A writer of lanes.
     form
-        ``uniform`` (floats as ``philox.uniforms`` makes them), ``centred32`` or ``centred64`` (float64, the arguments
-        of inverse distribution functions, from words of so many bits), or ``words`` (uint64).
+        ``uniform`` (floats as ``philox.uniforms`` makes them), or ``centred`` (float64 from words of 32 bits, the
+        arguments of inverse distribution functions for float32 numbers).
     dtype
         Of the result.
     place
@@ -71,8 +71,6 @@ def drawn(
         words = _shared(e, blocks, bits, place, fixed, room(f"[2 x {e.type(kind)}]"))
     else:
         words = _own(e, bits, place, fixed)
-    if form == "words":
-        return words
     if form == "uniform":
         kept, floats = PRECISION[dtype], ELEMENT[dtype]
         whole = e.op("lshr", kind, words, e.constant(kind, bits - kept))
@@ -80,15 +78,13 @@ def drawn(
         value = e.op("fmul", floats, value, e.constant(floats, 2.0**-kept))
         least = e.constant(floats, 2.0 ** -(kept + 1))
         return e.select(floats, e.fcmp("ogt", floats, value, least), value, least)
-    kept = min(bits, 52)
-    whole = e.op("lshr", kind, words, e.constant(kind, bits - kept)) if bits > kept else words
-    value = e.op("fadd", "double", e.cast("uitofp", kind, "double", whole), e.constant("double", 0.5))
-    return e.op("fmul", "double", value, e.constant("double", 2.0**-kept))
+    value = e.op("fadd", "double", e.cast("uitofp", kind, "double", words), e.constant("double", 0.5))
+    return e.op("fmul", "double", value, e.constant("double", 2.0**-bits))
 
 
 def _bits(form: str, dtype: str) -> int:
     """Bits of the words that numbers are made of."""
-    return 32 if form == "centred32" or (form == "uniform" and dtype == "float32") else 64
+    return 32 if form == "centred" or dtype == "float32" else 64
 
 
 def _blocks(e: Lanes, form: str, dtype: str, neighbours: bool) -> Lanes:
