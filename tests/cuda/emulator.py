@@ -82,6 +82,8 @@ class Emulator:
         return words
 
     def launch(self, function, launch, arguments):
+        if self._capturing:
+            return
         self.launches.append(launch)
         if function(arguments.ctypes.data, launch.blocks, launch.kernel.threads, int(self.backwards)):
             raise AssertionError(f"threads do not meet in {launch.kernel}")
@@ -89,9 +91,11 @@ class Emulator:
 
     def multiply(self, gemm, y, x, out, alpha, beta, on_device):
         """As Fortran sees it: ``out`` is columns × rows, its columns ``ldo`` apart."""
-        self.launches.append(gemm)
         if self._capturing and not self.captures(True):
             raise RuntimeError("products are not captured here")
+        if self._capturing:
+            return
+        self.launches.append(gemm)
         if on_device:
             alpha, beta = (_matrix(p, gemm.dtype, (1, 1), (1, 1))[0, 0] for p in (alpha, on_device))
         sy, sx, so = gemm.steps
@@ -116,7 +120,7 @@ class Emulator:
             raise RuntimeError("nothing is captured here")
         self._capturing = True
         try:
-            for launch in launches if not self.captures(True) else ():
+            for launch in launches:
                 launch()
         finally:
             self._capturing = False

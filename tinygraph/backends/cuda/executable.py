@@ -310,12 +310,15 @@ class CudaExecutable:
 
     def _captured(self, launches: list[Callable[[], None]], products: list[bool]) -> list[Callable[[], None]]:
         """Launches as one graph; or graphs of what lies between products; or as they are, where nothing is captured."""
-        if not self._whole_fails:
+        if self._parts_fail:
+            return launches
+        if not (True in products and self._whole_fails):
             try:
                 return [self._capture(launches)]
             except RuntimeError as err:  # CUDA's errors and this package's own
                 self._whole_fails = f"{type(err).__name__}: {err}"
-        if True not in products or self._parts_fail:
+        if True not in products:
+            self._parts_fail = self._whole_fails
             return launches
         captured: list[Callable[[], None]] = []
         start = 0

@@ -72,7 +72,9 @@ class Kernel:
         """Threads of a block."""
         if self.form == "columns":
             return BLOCK if self.group == 1 else WARP * self.group
-        return max(BLOCK, self.group)
+        return (
+            self.group if self.group > WARP else BLOCK
+        )  # several warps have their block, and its memory, to themselves
 
     @property
     def tile(self) -> int:

@@ -310,7 +310,8 @@ _FLOAT_RULES: dict[str, Rule] = {
     "xlogy0": lambda dtype, a, b: f"tg_xlogy({a}, {b})",
 }
 
-_BOOLS = frozenset(["eq", "neq", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "and_", "or_", "xor", "invert"])
+_BITS = frozenset(["and_", "or_", "xor", "invert"])
+_BOOLS = _BITS | frozenset(["eq", "neq", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite"])
 _BOOLS |= {"add", "mul", "switch", "maximum", "minimum"}
 
 
@@ -320,7 +321,7 @@ def is_known(name: str, dtype: str) -> bool:
         return _is_float(dtype)
     if name not in _RULES or dtype not in TYPE:
         return False
-    return dtype != "bool" or name in _BOOLS
+    return name in _BOOLS if dtype == "bool" else not (_is_float(dtype) and name in _BITS)
 
 
 def row(name: str, dtype: str, *operands: str) -> str:
