@@ -46,32 +46,25 @@ class Kept:
 def kept_results(loops: Sequence[Apply]) -> Kept:
     """What to keep of some loops, each of which comes after those that it depends on."""
     kept = Kept()
-    drafts: dict[Apply, tuple[Draft, dict[Variable, int]]] = {}
+    before: set[Apply] = set()
     for node in loops:
         draft = Draft(node, {})
         found = kinds(draft)
-        drafts[node] = draft, found
         wanted = frontier(draft, found)
-        if not wanted:
-            continue
-        for source, turned in _sources(draft):
-            if source not in drafts:
+        for source, turned in _sources(draft) if wanted else ():
+            if source not in before:
                 continue
             same = _matched(draft, source, turned)
-            for variable in _highest(draft, found, wanted, same, drafts[source][1]):
+            for variable in _highest(draft, found, wanted, same):
                 kept.given.setdefault(source, {})[same[variable]] = None
                 kept.read.setdefault(node, []).append((variable, source, same[variable], turned))
             wanted = [v for v in wanted if v not in same]
+        before.add(node)
     return kept
 
 
-def _highest(
-    draft: Draft, found: dict[Variable, int], wanted: Sequence[Any], same: dict[Any, Any], before: dict[Variable, int]
-) -> list[Any]:
-    """The inner variables nearest to those wanted that the other loop computed, and that take a product.
-
-    What the other loop, too, can compute in advance needs not be kept.
-    """
+def _highest(draft: Draft, found: dict[Variable, int], wanted: Sequence[Any], same: dict[Any, Any]) -> list[Any]:
+    """The inner variables nearest to those wanted that the other loop computed, and that take a product."""
     inputs = draft.inner_inputs()
     chosen: dict[Any, None] = {}
     seen = set()
@@ -82,10 +75,11 @@ def _highest(
             continue
         seen.add(v)
         behind = toposort([v], stop=inputs)
-        products = [node.outputs[0] for node in behind if costly(node, found)]
-        if v in same and any(p in same and same[p] not in before for p in products):
+        if not any(costly(node, found) for node in behind):
+            continue
+        if v in same:
             chosen[v] = None
-        elif products:
+        else:
             stack.extend(v.owner.inputs)
     return list(chosen)
 

@@ -10,7 +10,7 @@ import itertools
 import math
 from typing import Any
 
-from tinygraph.graph import Apply, Variable
+from tinygraph.graph import Apply
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.ops.inc_subtensor import IncSubtensor
 from tinygraph.ops.join import Join
@@ -30,34 +30,36 @@ _MANY = 64
 @PIECES.on("add")
 def join_pieces(node: Apply) -> Any:
     """Pieces written into zeros of one shape, that have nothing in common and leave nothing out, joined."""
-    terms = _terms(node)
-    pieces = [_piece(v) for v in terms]
-    if any(p is None for p in pieces):
+    pieces = _pieces(node)
+    if not pieces:
         return None
-    zeros, axes = pieces[0][2], {p[0] for p in pieces}  # type: ignore[index]
-    ordered = sorted(pieces, key=lambda p: p[1][0])  # type: ignore[index]
-    ends = [p[1] for p in ordered]  # type: ignore[index]
+    zeros, axes = pieces[0][2], {p[0] for p in pieces}
+    ordered = sorted(pieces, key=lambda p: p[1][0])
+    ends = [p[1] for p in ordered]
     if len(axes) > 1 or ends[0][0] != 0 or ends[-1][1] is not None:
         return None
     if any(one[1] != other[0] for one, other in itertools.pairwise(ends)):
         return None
-    if not all(p[2] is zeros or same_shape(p[2], zeros) for p in ordered):  # type: ignore[index]
+    if not all(p[2] is zeros or same_shape(p[2], zeros) for p in ordered):
         return None
-    parts = [broadcast_like(p[3], Subtensor(p[4])(zeros)) for p in ordered]  # type: ignore[index]
+    parts = [broadcast_like(p[3], Subtensor(p[4])(zeros)) for p in ordered]
     return Join(axes.pop())(*parts)
 
 
-def _terms(node: Apply) -> list[Variable]:
-    found: list[Variable] = []
-    stack = list(reversed(node.inputs))
-    while stack and len(found) <= _MANY:
-        v = stack.pop()
-        both = made_by_row(v, "add")
-        if both is None:
-            found.append(v)
-        else:
-            stack.extend(reversed(both))
-    return found if not stack else [*found, *stack]
+def _pieces(node: Apply) -> list[Any]:
+    """The terms of a sum, if all of them are pieces; it is left at the first one that is not."""
+    found: list[Any] = []
+    pending = [node]
+    while pending and len(found) <= _MANY:
+        for v in pending.pop().inputs:
+            if made_by_row(v, "add") is not None:
+                pending.append(v.owner)  # type: ignore[arg-type]
+                continue
+            piece = _piece(v)
+            if piece is None:
+                return []
+            found.append(piece)
+    return [] if pending else found
 
 
 def _piece(variable: Any) -> tuple[int, tuple[int, int | None], Any, Any, Any] | None:
