@@ -354,7 +354,7 @@ class Function:
         for i, variable in self._fixed:
             type = program.buffers[program.outputs[len(self._closed.outputs) + i]].type
             if type.known:
-                variable.check_shape(type.shape)  # type: ignore[arg-type]
+                variable.check_shape(type.shape)
         signature = ", ".join(f"{v}: {t}" for v, t in zip(leaves, types, strict=True))
         executable = self._compiled(program)
         run = self._runner(executable)

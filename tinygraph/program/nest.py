@@ -104,7 +104,8 @@ class Nest:
     flat
         The one outer axis counts pieces of a long vector, the last of which may be shorter.
     single
-        Rows are no longer than a vector: every lane value lives in registers from pass to pass.
+        Where rows are no longer than a vector, the number of its lanes: every value lives in registers from pass to
+        pass. Otherwise 0.
     accesses
         Operands, in the order of their addresses.
     nodes
@@ -117,7 +118,7 @@ class Nest:
     reduced: int
     vertical: bool
     flat: bool
-    single: bool
+    single: int
     accesses: tuple[Access, ...]
     nodes: tuple[Node, ...]
     stores: tuple[tuple[int, int], ...]

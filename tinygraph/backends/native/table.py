@@ -415,7 +415,7 @@ def _record(
 
 
 def _shape(plan: Plan, storage: Storage) -> tuple[int, ...]:
-    shape: tuple[int, ...] = plan.program.buffers[storage.data].type.shape  # type: ignore[assignment]
+    shape: tuple[int, ...] = plan.program.buffers[storage.data].type.shape
     return shape
 
 
