@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygraph.ops.convolution import Conv, ConvInputs, Convolution, ConvWeights, conv_pads
+from tinygraph.program import depthwise
 from tinygraph.program.fuse import Group, Product, Shape, Unsupported, Value, View, packed
 from tinygraph.program.ir import Instruction
 from tinygraph.program.lower import Lowering, lowers_turned
@@ -118,11 +119,15 @@ class _Windows:
             wide.storage, shape, wide.strides, wide.offset + start
         )
 
-    def matrices(self, n: int) -> View:
-        """Filters by (group, filter, what stands in a row), contiguous."""
+    def given(self, n: int) -> View:
+        """A buffer in memory as it is."""
         value = self.lowering.value(n)
         assert value is not None
-        view = self.builder.view(value)
+        return self.builder.view(value)
+
+    def matrices(self, n: int) -> View:
+        """Filters by (group, filter, what stands in a row), contiguous."""
+        view = self.given(n)
         flipped = self.flipped(view)
         shape = (self.groups, self.made, *self.kernel, self.taken)
         made, taken, *kernel = flipped.strides
@@ -296,6 +301,8 @@ def _conv(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     (x, w), (y,) = step.inputs, step.outputs
     sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
     dtype = sizes.dtype
+    if depthwise.fits(sizes):
+        return [Turned(depthwise.outputs(sizes, sizes.padded(sizes.last(x)), sizes.given(w)), sizes.order)]
     source, filters = sizes.last(x), sizes.matrices(w)
     out = builder.temporary(dtype, (sizes.images, *sizes.out, sizes.filters))
     if sizes.pointwise:
@@ -318,6 +325,11 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     dtype = sizes.dtype
     source, given = sizes.padded(sizes.last(x)), sizes.last(y)
     # Products of this form are faster than those that give their transposes.
+    if depthwise.fits(sizes):
+        found = builder.view(depthwise.weights(sizes, source, given))
+        *kernel, channel = found.strides
+        wide = View(found.storage, (sizes.channels, 1, *sizes.kernel), (channel, 1, *kernel), found.offset)
+        return [Value(dtype, wide.shape, view=sizes.flipped(wide))]
     size = sizes.groups * sizes.inner * sizes.made
     room = 1 if sizes.pointwise else max(1, min(SUMS, sizes.images, _SUMS // (size * np.dtype(dtype).itemsize)))
     parts = builder.temporary(dtype, (room, sizes.groups, sizes.inner, sizes.made))
@@ -342,6 +354,8 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     (y, w, _), (x,) = step.inputs, step.outputs
     sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
     dtype = sizes.dtype
+    if depthwise.fits(sizes):
+        return [Turned(depthwise.inputs(sizes, sizes.last(y), sizes.given(w)), sizes.order)]
     given, filters = sizes.last(y), sizes.matrices(w)
     shape = (sizes.images, *sizes.extents, sizes.channels)
     wide = builder.temporary(dtype, (sizes.images, *sizes.reach, sizes.channels) if sizes.is_padded else shape)
