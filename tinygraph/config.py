@@ -37,6 +37,7 @@ _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
         ("native", "reference"),
         "what runs functions on NumPy: machine code, where llvmlite is installed, or one array call after the other",
     ),
+    "cache_dir": ("", None, "folder for compiled code; empty for the system's usual place"),
     "threads": (0, None, "threads of native functions; 0 for one on each processor"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
     "forbid_dtype": ("", None, "a dtype that no operation may produce; the creating line raises"),
@@ -104,6 +105,7 @@ class Config:
     mode: str
     on_unused_input: str
     linker: str
+    cache_dir: str
     threads: int
     verify_programs: str
     forbid_dtype: str

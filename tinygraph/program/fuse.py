@@ -689,7 +689,11 @@ class Builder:
             elif i not in wanted:
                 wanted.append(i)
                 pending.extend(node.args)
-        loads = [i for i in leaves if i in source.stored or source.nodes[i].op == "load"]
+        loads = [
+            i
+            for i in leaves
+            if i in source.stored or (source.nodes[i].op == "load" and any(source.operands[source.nodes[i].attr].strides))
+        ]
         if len(loads) > 1 or value.node in leaves:
             return None
         made: dict[int, int] = {}

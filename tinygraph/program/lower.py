@@ -66,6 +66,10 @@ def lowers_turned(*ops: type[Op]) -> Callable[[TurnedRule], TurnedRule]:
     return register
 
 
+#: Multiplications up to which a product is a nest of its own, which takes in what is done with its result.
+_SMALL_PRODUCT = 4096
+
+
 class Pending(Value):
     """A matrix product that is not made yet: it may be added to something, or be multiplied by a number."""
 
@@ -456,9 +460,18 @@ def _stacked(builder: Builder, x: Value, stack: Shape) -> Value:
     return builder.reshape(full, (math.prod(stack), *x.shape[-2:]))
 
 
-def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Pending:
-    left, right = lowering.builder.view(x), lowering.builder.view(y)
-    return Pending(x.dtype, shape, lowering.matrix(left), lowering.matrix(right))
+def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Value:
+    """The product of two stacks of matrices, in a nest where it is small."""
+    stack, rows, inner = x.shape
+    columns = y.shape[2]
+    few = rows * inner * columns <= _SMALL_PRODUCT or (inner <= 8 and columns <= 32)
+    if stack == 1 and inner and few:
+        builder = lowering.builder
+        left, right = builder.reshape(x, (rows, inner, 1)), builder.reshape(y, (1, inner, columns))
+        terms = builder.map("mul", x.dtype, (rows, inner, columns), left, right)
+        return builder.reshape(builder.reduce("sum", terms, (1,), False), shape)
+    operands = [lowering.matrix(lowering.builder.view(v)) for v in (x, y)]
+    return Pending(x.dtype, shape, *operands)
 
 
 @lowers(TensorDot)

@@ -104,8 +104,8 @@ class Nest:
     flat
         The one outer axis counts pieces of a long vector, the last of which may be shorter.
     single
-        Where rows are no longer than a vector, the number of its lanes: every value lives in registers from pass to
-        pass. Otherwise 0.
+        Where lanes run over no more elements than a vector has, the number of its lanes: in a row nest every value
+        lives in registers from pass to pass. Otherwise 0.
     accesses
         Operands, in the order of their addresses.
     nodes

@@ -18,6 +18,9 @@ __all__ = ["NestCall", "Plan", "plan_of"]
 #: Rows up to this length are computed in registers, in vectors of one of these lengths.
 _SINGLE = (4, 8, 16)
 
+#: Elements up to which a reduction is done by each lane on its own, however they lie in memory.
+_SHORT = 16
+
 #: Every value begins at a multiple of this many bytes.
 _ALIGNED = 64
 
@@ -455,7 +458,8 @@ def finished(group: Group) -> NestCall:
         outer_extents, outer_strides = outer_extents[:-1], [s[:-1] for s in outer_strides]
     elif outer_extents:
         moving = [(n, k) for n, k in stores if any(inner_strides[k])]
-        vertical = _is_vertical(outer_strides, inner_strides, operands) and _one_pass(nodes, moving)
+        short = math.prod(inner_extents) <= _SHORT and outer_extents[-1] >= _SINGLE[0]
+        vertical = _is_vertical(outer_strides, inner_strides, operands, short) and _one_pass(nodes, moving)
     return _nest(group, nodes, operands, stores, outer_extents, inner_extents, outer_strides, inner_strides, vertical)
 
 
@@ -504,14 +508,19 @@ def _one_pass(nodes: Sequence[Any], stores: Sequence[tuple[int, int]]) -> bool:
     return all(n not in behind for n, _ in stores)
 
 
-def _is_vertical(outer: Sequence[Sequence[int]], inner: Sequence[Sequence[int]], operands: Sequence[Operand]) -> bool:
-    """Whether neighbours in memory lie along the last kept axis rather than the last reduced one."""
+def _is_vertical(
+    outer: Sequence[Sequence[int]], inner: Sequence[Sequence[int]], operands: Sequence[Operand], short: bool
+) -> bool:
+    """Whether neighbours in memory lie along the last kept axis rather than the last reduced one.
+
+    Where little is reduced, lanes along a kept axis are better in any case.
+    """
     across = along = 0
     for o, kept, gone in zip(operands, outer, inner, strict=True):
         if o.role == "load" and any(gone):
             across += kept[-1] == 1 or (kept[-1] == 0 and gone[-1] != 1)
             along += gone[-1] == 1
-    return across > along
+    return across > along or short
 
 
 def _merged(extents: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
@@ -543,8 +552,9 @@ def _nest(
         kind = "unit" if step == 1 else "same" if step == 0 else "strided"
         accesses.append(Access(o.view.dtype, kind, any(inner), o.role, len(o.dims)))
     single = 0
-    if not vertical and not group.flat and outer_extents and len(inner_extents) == 1:
-        single = next((n for n in _SINGLE if 0 < inner_extents[0] <= n), 0)
+    lanes = outer_extents[-1] if vertical else inner_extents[-1] if outer_extents else 0
+    if not group.flat and (vertical or len(inner_extents) == 1):
+        single = next((n for n in _SINGLE if 0 < lanes <= n), 0)
     nest = Nest(
         len(outer_extents) - vertical,
         len(inner_extents),

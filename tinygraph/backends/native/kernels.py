@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 
+from tinygraph.backends.native import cache
 from tinygraph.backends.native.emit import Module
 from tinygraph.backends.native.printer import print_nest
 from tinygraph.backends.native.toolchain import target
@@ -31,6 +32,10 @@ def kernels(nests: Iterable[Nest]) -> dict[Nest, int]:
 
 
 def built(text: str, names: Sequence[str]) -> list[int]:
-    """The addresses of functions of a module, given as text."""
+    """The addresses of functions of a module, given as text; from the cache on disk where it is there."""
     made = target()
-    return made.load(made.compile(text), names)
+    code = cache.load(text, made.name)
+    if code is None:
+        code = made.compile(text)
+        cache.store(text, made.name, code)
+    return made.load(code, names)
