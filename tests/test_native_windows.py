@@ -15,7 +15,7 @@ import tinygraph.tensor as T
 from tinygraph.backends.native.executable import NativeExecutable
 from tinygraph.backends.reference import ReferenceExecutable
 from tinygraph.ops.pool import MaxPool, SumPool
-from tinygraph.program import depthwise, lower_windows
+from tinygraph.program import depthwise, windows
 from tinygraph.program.fuse import Call
 from tinygraph.program.rounds import Rounds, parts
 from tinygraph.tensor.signal.pool import pool_2d
@@ -74,7 +74,7 @@ def convolutions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, dict[str, Any
 @SMALL
 @given(
     convolutions(),
-    st.sampled_from([1, 300, 2000, lower_windows.TILE]),
+    st.sampled_from([1, 300, 2000, windows.TILE]),
     st.sampled_from([0, 4, 1024]),
     st.integers(0, 99),
 )
@@ -84,7 +84,7 @@ def test_convolutions_and_both_their_gradients(drawn, tile, longest, seed):
     y = (T.nnet.conv1d, T.nnet.conv2d, T.nnet.conv3d)[x.ndim - 3](xs, ws, **how)
     shape = tg.function([xs, ws], y.shape)(x, w)
     g = np.random.default_rng(seed).integers(-3, 4, shape).astype(x.dtype)
-    with mock.patch.object(lower_windows, "TILE", tile), mock.patch.object(depthwise, "_LONG", longest):
+    with mock.patch.object(windows, "TILE", tile), mock.patch.object(depthwise, "_LONG", longest):
         compiled([y, *tg.grad((y * gs).sum(), [xs, ws])], {xs: x, ws: w, gs: g})
 
 
@@ -97,12 +97,12 @@ def test_images_and_rows_are_handled_in_rounds():
         (2 * 7 * 6 * 18 * 4, [2, 1]),  # images by two, then one
         (3 * 6 * 18 * 4, [5]),  # rows by three, then one, of each image
     ):
-        with mock.patch.object(lower_windows, "TILE", tile):
+        with mock.patch.object(windows, "TILE", tile):
             rounds = [s for s in compiled(outputs, {xs: x, ws: w}) if isinstance(s, Rounds)]
         assert [r.count for r in rounds] == counts
     assert [s.count for s in rounds[0].body if isinstance(s, Rounds)] == [2]
     assert len(parts(rounds[0])) == 4
-    with mock.patch.object(lower_windows, "TILE", 3 * 6 * 18 * 4):
+    with mock.patch.object(windows, "TILE", 3 * 6 * 18 * 4):
         steps = compiled(outputs, {xs: x[:1], ws: w})
     assert [s.count for s in steps if isinstance(s, Rounds)] == [2, 1]
 

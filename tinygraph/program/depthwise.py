@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from tinygraph.program.fuse import Group, Shape, Value, View, packed
-
-if TYPE_CHECKING:
-    from tinygraph.program.lower_windows import _Windows
+from tinygraph.program.windows import Windows
 
 __all__ = ["fits", "inputs", "outputs", "weights"]
 
@@ -16,12 +13,12 @@ __all__ = ["fits", "inputs", "outputs", "weights"]
 _LONG = 1024
 
 
-def fits(sizes: _Windows) -> bool:
+def fits(sizes: Windows) -> bool:
     """Whether each channel has one filter, of a size that one nest can add up."""
     return sizes.taken == sizes.made == 1 < sizes.groups and math.prod(sizes.kernel) <= _LONG
 
 
-def outputs(sizes: _Windows, images: View, filters: View) -> Value:
+def outputs(sizes: Windows, images: View, filters: View) -> Value:
     """The output, channels last, from images with their zeros around them and filters (channel, 1, element)."""
     batch, *space, channel = images.strides
     across = [s * n for s, n in zip(space, sizes.op.strides, strict=True)]
@@ -31,7 +28,7 @@ def outputs(sizes: _Windows, images: View, filters: View) -> Value:
     return _weighted(sizes, met, filters, len(sizes.out) + 1)
 
 
-def inputs(sizes: _Windows, given: View, filters: View) -> Value:
+def inputs(sizes: Windows, given: View, filters: View) -> Value:
     """Images, channels last, from the output (contiguous): what each image's element was met by, weighted."""
     op, builder = sizes.op, sizes.builder
     before = [(k - 1) * d for k, d in zip(sizes.kernel, op.dilation, strict=True)]
@@ -53,7 +50,7 @@ def inputs(sizes: _Windows, given: View, filters: View) -> Value:
     return _weighted(sizes, met, filters, len(sizes.extents) + 1)
 
 
-def weights(sizes: _Windows, images: View, given: View) -> Value:
+def weights(sizes: Windows, images: View, given: View) -> Value:
     """Filters by (element …, channel) from images with their zeros around them and the output, both channels last."""
     op, builder = sizes.op, sizes.builder
     batch, *space, channel = images.strides
@@ -69,7 +66,7 @@ def weights(sizes: _Windows, images: View, given: View) -> Value:
     return builder.reduce("sum", value, range(len(sizes.kernel), start), False)
 
 
-def _weighted(sizes: _Windows, met: View, filters: View, first: int) -> Value:
+def _weighted(sizes: Windows, met: View, filters: View, first: int) -> Value:
     """Sums over the elements of filters, axes of ``met`` from ``first`` on, of what they meet times filters."""
     builder = sizes.builder
     flipped = sizes.flipped(filters)
@@ -80,7 +77,7 @@ def _weighted(sizes: _Windows, met: View, filters: View, first: int) -> Value:
     return _summed(sizes, met, turned.broadcast(met.shape), tuple(range(first, first + len(sizes.kernel))))
 
 
-def _summed(sizes: _Windows, x: View, y: View, axes: tuple[int, ...]) -> Value:
+def _summed(sizes: Windows, x: View, y: View, axes: tuple[int, ...]) -> Value:
     """Products of two views summed over axes, in a nest of its own: the products are many more than the elements."""
     builder, dtype, shape = sizes.builder, sizes.dtype, x.shape
     target = tuple(n for i, n in enumerate(shape) if i not in axes)

@@ -1,299 +1,29 @@
-"""Convolutions as products of matrices: what filters meet at a position is a row, images have their channels last.
-
-So rows are copied from memory in long pieces, and pooling and sums over positions run along the channels. A few images,
-or some rows of positions of one, are handled at a time: then the rows are still in the cache when they are multiplied.
-"""
+"""Convolutions as products of matrices with what filters meet, and depthwise ones as nests."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygraph.ops.convolution import Conv, ConvInputs, Convolution, ConvWeights, conv_pads
+from tinygraph.ops.convolution import Conv, ConvInputs, Convolution, ConvWeights
 from tinygraph.program import depthwise
-from tinygraph.program.fuse import Group, Product, Shape, Unsupported, Value, View, packed
+from tinygraph.program.fuse import Group, Value, View
 from tinygraph.program.ir import Instruction
 from tinygraph.program.lower import Lowering, lowers_turned
-from tinygraph.program.rounds import Moving, Rounds
-from tinygraph.program.turned import Turned, turned
-
-#: Bytes of rows that are made at a time, measured: they share the second cache with what BLAS makes of matrices.
-TILE = 1 << 19
-
-#: Threads that share the rounds of a convolution, at most; and partial sums of filters, whatever the threads.
-PARTS, SUMS = 8, 4
+from tinygraph.program.turned import Turned
+from tinygraph.program.windows import SUMS, Tile, Windows, transposed
 
 #: Bytes of all partial sums of filters, at most.
 _SUMS = 1 << 22
 
 
-class _Windows:
-    """The sizes of a convolution, and what it reaches in its operands.
-
-    Parameters
-    ----------
-    lowering
-        Where steps go.
-    op
-        What is done.
-    x, w, y
-        Shapes of images, filters and output.
-    dtype
-        Of all of them.
-
-    Attributes
-    ----------
-    images, out, kernel
-        Number of images, extents of positions, extents of the filters.
-    groups, taken, made
-        Number of groups; channels and filters of each.
-    before, reach
-        For each spatial axis the zeros before it, and how many elements, zeros included, the filters reach.
-    """
-
-    def __init__(self, lowering: Lowering, op: Convolution, x: Shape, w: Shape, y: Shape, dtype: str) -> None:
-        if op.unshared or dtype not in ("float32", "float64") or 0 in (*x, *w, *y):
-            raise Unsupported
-        self.lowering = lowering
-        self.builder = lowering.builder
-        self.op = op
-        self.dtype = dtype
-        self.spatial = op.spatial
-        self.images, self.channels, self.filters = x[0], x[1], y[1]
-        self.extents, self.out, self.kernel = x[2:], y[2:], w[2:]
-        self.groups = op.groups
-        self.taken, self.made = x[1] // op.groups, y[1] // op.groups
-        spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, op.dilation, strict=True)]
-        self.before = tuple(conv_pads(b, span)[0] for b, span in zip(op.borders, spans, strict=True))
-        self.reach = tuple((o - 1) * s + span for o, s, span in zip(self.out, op.strides, spans, strict=True))
-        self.order = (0, *range(2, 2 + self.spatial), 1)
-        self.inner = self.taken * math.prod(self.kernel)
-        self.pointwise = set(self.kernel) | set(op.strides) == {1} and not any(self.before) and self.out == self.extents
-        # Along a single channel windows have no long pieces, so what stands at one place of all of them is a row.
-        self.across = self.channels == 1 and op.strides[-1] == 1 and self.out[-1] > self.kernel[-1]
-
-    # --- operands -----------------------------------------------------------------------------------------------------
-
-    def last(self, n: int) -> View:
-        """A buffer of images with their channels last, contiguous; others find it so, too."""
-        lowering, builder = self.lowering, self.builder
-        value = lowering.found(n)
-        assert value is not None
-        inner = turned(builder, value, self.order)
-        view = builder.view(inner)
-        if not view.contiguous:
-            inner = builder.copied(view)
-            view = builder.view(inner)
-        view = View(view.storage, view.shape, packed(view.shape), view.offset)
-        if not isinstance(value, Turned):
-            lowering.values[n] = Turned(Value(view.dtype, view.shape, view=view), self.order, value)
-        return view
-
-    def padded(self, view: View) -> View:
-        """Images with zeros around them as far as filters reach; all of ``view`` where they reach no further."""
-        if not self.is_padded:
-            return view
-        wide = self.builder.temporary(self.dtype, (self.images, *self.reach, self.channels))
-        self.builder.write(self.zero, wide)
-        here, there = self._common(view, wide)
-        self.builder.write(Value(self.dtype, here.shape, view=here), there)
-        return wide
-
-    @property
-    def zero(self) -> Value:
-        return Value(self.dtype, (), uniform=np.zeros((), self.dtype)[()])
-
-    @property
-    def is_padded(self) -> bool:
-        return any(b or r > n for b, r, n in zip(self.before, self.reach, self.extents, strict=True))
-
-    def _common(self, view: View, wide: View) -> tuple[View, View]:
-        """The parts of images, and of what stands for them with zeros around, that are the same."""
-        sizes = [max(0, min(n, r - b)) for n, r, b in zip(self.extents, self.reach, self.before, strict=True)]
-        shape = (self.images, *sizes, self.channels)
-        start = sum(b * s for b, s in zip(self.before, wide.strides[1:-1], strict=True))
-        return View(view.storage, shape, view.strides, view.offset), View(
-            wide.storage, shape, wide.strides, wide.offset + start
-        )
-
-    def given(self, n: int) -> View:
-        """A buffer in memory as it is."""
-        value = self.lowering.value(n)
-        assert value is not None
-        return self.builder.view(value)
-
-    def matrices(self, n: int) -> View:
-        """Filters by (group, filter, what stands in a row), contiguous."""
-        view = self.given(n)
-        flipped = self.flipped(view)
-        shape = (self.groups, self.made, *self.kernel, self.taken)
-        made, taken, *kernel = flipped.strides
-        wide = View(view.storage, shape, (self.made * made, made, *kernel, taken), flipped.offset)
-        if not wide.contiguous:
-            wide = self.builder.view(self.builder.copied(wide))
-        return View(wide.storage, (self.groups, self.made, self.inner), (*packed(shape)[:2], 1), wide.offset)
-
-    def filters_of(self, sums: View) -> Value:
-        """Filters from matrices by (group, what stands in a row, filter)."""
-        *kernel, channel, _ = packed((*self.kernel, self.taken, self.made))
-        shape = (self.groups, self.made, self.taken, *self.kernel)
-        view = View(sums.storage, shape[1:], (1, channel, *kernel))
-        if self.groups == 1:
-            view = self.flipped(view)
-            return Value(self.dtype, view.shape, view=view)
-        flipped = self.flipped(view)
-        wide = View(sums.storage, shape, (sums.strides[0], *flipped.strides), flipped.offset)
-        return self.builder.reshape(Value(self.dtype, shape, view=wide), (self.filters, *shape[2:]))
-
-    def flipped(self, filters: View) -> View:
-        """Filters turned round where the operation asks for it; a view."""
-        if not self.op.flip:
-            return filters
-        offset = filters.offset + sum((n - 1) * s for n, s in zip(filters.shape[2:], filters.strides[2:], strict=True))
-        strides = (*filters.strides[:2], *(-s for s in filters.strides[2:]))
-        return View(filters.storage, filters.shape, strides, offset)
-
-    def flat(self, view: View) -> View:
-        """A tensor with channels or filters last as matrices (group, place, channel)."""
-        width = view.shape[-1] // self.groups
-        places = math.prod(view.shape[:-1])
-        return View(view.storage, (self.groups, places, width), (width, view.shape[-1], 1), view.offset)
-
-    # --- tiles --------------------------------------------------------------------------------------------------------
-
-    def tiled(self, make: Callable[[_Tile], Sequence[Any]], sums: int = 0, overlap: bool = False) -> None:
-        """Go through all images and positions, ``make`` says by which steps for a tile of them.
-
-        Where all tiles add to the same memory, there are ``sums`` copies of it; ``overlap``: those of one image do.
-        """
-        self.sums = sums
-        item = np.dtype(self.dtype).itemsize
-        line = max(1, self.groups * self.inner * math.prod(self.out[1:]) * item)
-        rows = max(1, min(self.out[0], TILE // line))
-        if rows == self.out[0]:
-            images = max(1, min(self.images, TILE // (line * rows)))
-            images = -(-self.images // -(-self.images // images))  # as even as can be
-            whole, rest = divmod(self.images, images)
-            self._repeat(whole, make(_Tile(self, images, self.out[0], 0, 0, (images,), (0,))))
-            if rest:
-                self._repeat(1, make(_Tile(self, rest, self.out[0], whole * images, 0, (0,), (0,))))
-            return
-        whole, rest = divmod(self.out[0], rows)
-        if self.images == 1 and not overlap:
-            self._repeat(whole, make(_Tile(self, 1, rows, 0, 0, (0,), (rows,))))
-            if rest:
-                self._repeat(1, make(_Tile(self, 1, rest, 0, whole * rows, (0,), (0,))))
-            return
-        body: list[Any] = [Rounds(whole, make(_Tile(self, 1, rows, 0, 0, (1, 0), (0, rows))))]
-        if rest:
-            body += make(_Tile(self, 1, rest, 0, whole * rows, (1,), (0,)))
-        self._repeat(self.images, body)
-
-    def _repeat(self, count: int, body: Sequence[Any]) -> None:
-        self.builder.append(Rounds(count, body, min(count, self.sums or PARTS), bool(self.sums)))
-
-
-class _Tile:
-    """Some images, or some rows of positions of one, in one of the rounds.
-
-    Parameters
-    ----------
-    windows
-        What it is a part of.
-    images, rows
-        How many images and how many rows of positions it has.
-    image, row
-        The first of them in the first round.
-    image_steps, row_steps
-        How far the first of them moves on, for each repetition.
-    """
-
-    def __init__(
-        self, windows: _Windows, images: int, rows: int, image: int, row: int, image_steps: Shape, row_steps: Shape
-    ) -> None:
-        self.windows = windows
-        self.images = images
-        self.out = (rows, *windows.out[1:])
-        self.image, self.row = image, row
-        self.image_steps, self.row_steps = image_steps, row_steps
-        self.places = images * math.prod(self.out)
-        self.index = len(windows.builder.steps)
-
-    def part(self, base: View, shape: Shape, strides: Shape, image: int, row: int) -> View:
-        """A part of a tensor whose images and rows of positions are so far from each other."""
-        steps = tuple(i * image + r * row for i, r in zip(self.image_steps, self.row_steps, strict=True))
-        return Moving(base.storage, shape, strides, base.offset + self.image * image + self.row * row, steps)
-
-    def stay(self, base: View, part: int = 0, lasting: bool = True) -> View:
-        """A view that is the same in all rounds of a part."""
-        steps = (0,) * len(self.image_steps)
-        return Moving(base.storage, base.shape, base.strides, base.offset, steps, part, lasting)
-
-    def output(self, y: View) -> View:
-        """The output as matrices (group, place, filter)."""
-        w = self.windows
-        return self.part(y, (w.groups, self.places, w.made), (w.made, y.strides[-2], 1), y.strides[0], y.strides[1])
-
-    def patches(self, x: View, axes: tuple[int, ...]) -> tuple[View, Shape]:
-        """What filters meet in images, by (group, image, position …, element …, channel), in another order of axes."""
-        w = self.windows
-        batch, *space, channel = x.strides
-        across = [s * n for s, n in zip(space, w.op.strides, strict=True)]
-        within = [s * n for s, n in zip(space, w.op.dilation, strict=True)]
-        shape = (w.groups, self.images, *self.out, *w.kernel, w.taken)
-        strides = (w.taken * channel, batch, *across, *within, channel)
-        view = self.part(x, tuple(shape[a] for a in axes), tuple(strides[a] for a in axes), batch, across[0])
-        return view, shape
-
-    def columns(self) -> tuple[View, View, tuple[int, ...]]:
-        """Memory for patches: with its axes in the order that memory has, as matrices, and that order of axes."""
-        w = self.windows
-        shape = (w.groups, self.images, *self.out, *w.kernel, w.taken)
-        places, elements = range(1, 2 + w.spatial), range(2 + w.spatial, len(shape))
-        axes = (0, *elements, *places) if w.across else tuple(range(len(shape)))
-        size = self.places * w.inner
-        room = w.builder.temporary(w.dtype, (PARTS, w.groups * size))
-        inner = tuple(shape[a] for a in axes)
-        memory = View(room.storage, inner, packed(inner))
-        strides = (size, 1, self.places) if w.across else (size, w.inner, 1)
-        return (
-            self.stay(memory, w.groups * size, False),
-            self.stay(View(memory.storage, (w.groups, self.places, w.inner), strides), w.groups * size, False),
-            axes,
-        )
-
-    def gather(self, x: View) -> tuple[Group, View]:
-        """The step that copies patches, and the matrices that it makes of them."""
-        memory, matrix, axes = self.columns()
-        source, _ = self.patches(x, axes)
-        group = Group(self.index, source.shape)
-        node = group.load(source, source.strides)
-        group.store(node, memory, memory.strides)
-        return group, matrix
-
-    def product(self, x: View, y: View, out: View, beta: float = 0.0) -> Product:
-        out.storage.writer = max(out.storage.writer, self.index)
-        return Product(x, y, out, 1.0, beta)
-
-
-def _transposed(view: View) -> View:
-    """Matrices with rows for columns."""
-    stack, rows, columns = view.shape
-    strides = (view.strides[0], view.strides[2], view.strides[1])
-    shape = (stack, columns, rows)
-    if isinstance(view, Moving):
-        return Moving(view.storage, shape, strides, view.offset, view.steps, view.part, view.lasting)
-    return View(view.storage, shape, strides, view.offset)
-
-
-def _windows(lowering: Lowering, step: Instruction, x: int, w: int, y: int) -> _Windows:
+def _windows(lowering: Lowering, step: Instruction, x: int, w: int, y: int) -> Windows:
     """The sizes of an instruction, by the numbers of images, filters and output."""
     images, filters, output = (lowering.program.buffers[n].type for n in (x, w, y))
     assert isinstance(step.op, Convolution)
-    return _Windows(lowering, step.op, images.shape, filters.shape, output.shape, images.dtype)  # type: ignore[arg-type]
+    return Windows(lowering, step.op, images.shape, filters.shape, output.shape, images.dtype)  # type: ignore[arg-type]
 
 
 @lowers_turned(Conv)
@@ -306,13 +36,13 @@ def _conv(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     source, filters = sizes.last(x), sizes.matrices(w)
     out = builder.temporary(dtype, (sizes.images, *sizes.out, sizes.filters))
     if sizes.pointwise:
-        builder.product(sizes.flat(source), _transposed(filters), sizes.flat(out))
+        builder.product(sizes.flat(source), transposed(filters), sizes.flat(out))
     else:
         source = sizes.padded(source)
 
-        def make(tile: _Tile) -> list[Any]:
+        def make(tile: Tile) -> list[Any]:
             copy, rows = tile.gather(source)
-            return [copy, tile.product(rows, tile.stay(_transposed(filters)), tile.output(out))]
+            return [copy, tile.product(rows, tile.stay(transposed(filters)), tile.output(out))]
 
         sizes.tiled(make)
     return [Turned(Value(dtype, out.shape, view=out), sizes.order)]
@@ -335,12 +65,12 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     parts = builder.temporary(dtype, (room, sizes.groups, sizes.inner, sizes.made))
     sums = View(parts.storage, parts.shape[1:], parts.strides[1:])
 
-    def make(tile: _Tile) -> list[Any]:
+    def make(tile: Tile) -> list[Any]:
         copy, rows = tile.gather(source)
-        return [copy, tile.product(_transposed(rows), tile.output(given), tile.stay(sums, size), 1.0)]
+        return [copy, tile.product(transposed(rows), tile.output(given), tile.stay(sums, size), 1.0)]
 
     if sizes.pointwise:
-        builder.product(_transposed(sizes.flat(source)), sizes.flat(given), sums)
+        builder.product(transposed(sizes.flat(source)), sizes.flat(given), sums)
     else:
         builder.write(sizes.zero, parts)
         sizes.tiled(make, room)
@@ -360,14 +90,14 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     shape = (sizes.images, *sizes.extents, sizes.channels)
     wide = builder.temporary(dtype, (sizes.images, *sizes.reach, sizes.channels) if sizes.is_padded else shape)
 
-    def make(tile: _Tile) -> list[Any]:
+    def make(tile: Tile) -> list[Any]:
         memory, rows, axes = tile.columns()
         into, _ = tile.patches(wide, axes)
         add = Group(tile.index, into.shape)
         total = add.add("add", dtype, (add.load(into, into.strides), add.load(memory, memory.strides)))
         add.store(total, into, into.strides)
         if sizes.across:
-            product = tile.product(tile.stay(_transposed(filters)), _transposed(tile.output(given)), _transposed(rows))
+            product = tile.product(tile.stay(transposed(filters)), transposed(tile.output(given)), transposed(rows))
         else:
             product = tile.product(tile.output(given), tile.stay(filters), rows)
         return [product, add]
@@ -380,7 +110,7 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     if sizes.is_padded:
         out = builder.temporary(dtype, shape)
         builder.write(sizes.zero, out)
-        here, there = sizes._common(out, wide)
+        here, there = sizes.common(out, wide)
         builder.write(Value(dtype, there.shape, view=there), here)
         wide = out
     return [Turned(Value(dtype, shape, view=wide), sizes.order)]
