@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import chart, report, runner
+from benchmarks import chart, gpu, report, runner
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 CHART = Path(__file__).parent / "results.svg"
@@ -97,4 +97,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(gpu.main(sys.argv[2:]) if sys.argv[1:2] == ["gpu"] else main())
