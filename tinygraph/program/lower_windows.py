@@ -32,13 +32,12 @@ def _conv(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
     dtype = sizes.dtype
     if depthwise.fits(sizes):
-        return [Turned(depthwise.outputs(sizes, sizes.padded(sizes.last(x)), sizes.given(w)), sizes.order)]
-    source, filters = sizes.last(x), sizes.matrices(w)
+        return [Turned(depthwise.outputs(sizes, sizes.padded(x), sizes.given(w)), sizes.order)]
+    source, filters = sizes.padded(x), sizes.matrices(w)
     out = builder.temporary(dtype, (sizes.images, *sizes.out, sizes.filters))
     if sizes.pointwise:
         builder.product(sizes.flat(source), transposed(filters), sizes.flat(out))
     else:
-        source = sizes.padded(source)
 
         def make(tile: Tile) -> list[Any]:
             copy, rows = tile.gather(source)
@@ -53,7 +52,7 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     (x, y, _), (w,) = step.inputs, step.outputs
     sizes, builder = _windows(lowering, step, x, w, y), lowering.builder
     dtype = sizes.dtype
-    source, given = sizes.padded(sizes.last(x)), sizes.last(y)
+    source, given = sizes.padded(x), sizes.last(y)
     # Products of this form are faster than those that give their transposes.
     if depthwise.fits(sizes):
         found = builder.view(depthwise.weights(sizes, source, given))

@@ -8,11 +8,13 @@ the rows are still in the cache when they are multiplied.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from tinygraph.config import config
 from tinygraph.ops.convolution import Convolution, conv_pads
 from tinygraph.program.fuse import Group, Product, Shape, Unsupported, Value, View, packed
 from tinygraph.program.lower import Lowering
@@ -90,10 +92,13 @@ class Windows:
             lowering.values[n] = Turned(Value(view.dtype, view.shape, view=view), self.order, value)
         return view
 
-    def padded(self, view: View) -> View:
-        """Images with zeros around them as far as filters reach; all of ``view`` where they reach no further."""
+    def padded(self, n: int) -> View:
+        """A buffer of images, channels last, with zeros around them where filters reach further than they do."""
         if not self.is_padded:
-            return view
+            return self.last(n)
+        value = self.lowering.found(n)
+        assert value is not None
+        view = self.builder.view(turned(self.builder, value, self.order))
         wide = self.builder.temporary(self.dtype, (self.images, *self.reach, self.channels))
         self.builder.write(self.zero, wide)
         here, there = self.common(view, wide)
@@ -168,6 +173,7 @@ class Windows:
         Where all tiles add to the same memory, there are ``sums`` copies of it; ``overlap``: those of one image do.
         """
         self.sums = sums
+        self.parts = sums or min(PARTS, _threads())
         item = np.dtype(self.dtype).itemsize
         line = max(1, self.groups * self.inner * math.prod(self.out[1:]) * item)
         rows = max(1, min(self.out[0], TILE // line))
@@ -191,7 +197,7 @@ class Windows:
         self._repeat(self.images, body)
 
     def _repeat(self, count: int, body: Sequence[Any]) -> None:
-        self.builder.append(Rounds(count, body, min(count, self.sums or PARTS), bool(self.sums)))
+        self.builder.append(Rounds(count, body, min(count, self.parts), bool(self.sums)))
 
 
 class Tile:
@@ -253,7 +259,7 @@ class Tile:
         places, elements = range(1, 2 + w.spatial), range(2 + w.spatial, len(shape))
         axes = (0, *elements, *places) if w.across else tuple(range(len(shape)))
         size = self.places * w.inner
-        room = w.builder.temporary(w.dtype, (PARTS, w.groups * size))
+        room = w.builder.temporary(w.dtype, (w.parts, w.groups * size))
         inner = tuple(shape[a] for a in axes)
         memory = View(room.storage, inner, packed(inner))
         strides = (size, 1, self.places) if w.across else (size, w.inner, 1)
@@ -285,3 +291,10 @@ def transposed(view: View) -> View:
     if isinstance(view, Moving):
         return Moving(view.storage, shape, strides, view.offset, view.steps, view.part, view.lasting)
     return View(view.storage, shape, strides, view.offset)
+
+
+def _threads() -> int:
+    """How many threads there may be, for the memory that they need."""
+    if config.threads:
+        return config.threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
