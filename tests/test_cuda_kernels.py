@@ -19,7 +19,7 @@ from tests.cuda.graphs import GRAPHS, built
 from tinygraph import arrays
 from tinygraph.backends.cuda import blas, module, nvrtc, rows
 from tinygraph.backends.cuda.executable import CudaExecutable
-from tinygraph.backends.cuda.kernel import launches_of
+from tinygraph.backends.cuda.kernel import _apart, launches_of
 from tinygraph.backends.reference import ReferenceExecutable
 from tinygraph.errors import BackendError, TinygraphError
 from tinygraph.function import Function
@@ -119,15 +119,15 @@ def test_what_is_no_cuda_is_an_error_with_the_compilers_words():
 
 @needs_nvrtc
 def test_machine_code_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("TINYGRAPH_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "_binaries", {})
     source = "__global__ void kept() {}"
-    code = module.binary(source, 90)
-    (path,) = (tmp_path / "cuda").iterdir()
-    assert path.read_bytes() == code
-    monkeypatch.setattr(module, "_binaries", {})
-    path.write_bytes(b"as it was kept")
-    assert module.binary(source, 90) == b"as it was kept"
+    with tg.config.change_flags(cache_dir=str(tmp_path)):
+        monkeypatch.setattr(module, "_binaries", {})
+        code = module.binary(source, 90)
+        monkeypatch.setattr(module, "_binaries", {})
+        monkeypatch.setattr(nvrtc.Compiler, "compile", lambda *_: pytest.fail("compiled again"))
+        assert module.binary(source, 90) == code
+        with pytest.raises(pytest.fail.Exception):
+            module.binary(source, 80)
 
 
 @needs_nvrtc
@@ -174,13 +174,28 @@ def test_graphs_give_what_the_reference_gives(name, dtype):
 
 @needs_gpp
 def test_kernels_of_every_form_were_executed():
-    launches = [launch.kernel for name in GRAPHS for _, launch in launches_of(_plan(name, "float32")) if launch.blocks]
+    found = [launch for name in GRAPHS for _, made in launches_of(_plan(name, "float32")) for launch in made]
+    launches = [launch.kernel for launch in found if launch.blocks]
     forms = {(k.form, k.held, k.vector > 1, k.group > 32) for k in launches}
     rowwise = {("rows", True, True, False), ("rows", True, False, True), ("rows", False, True, True)}
     assert (
         forms >= {("map", False, True, False), ("map", False, False, False), ("columns", False, False, False)} | rowwise
     )
     assert {k.group for k in launches if k.form == "columns"} == {1, 8, 16}
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([-3, 0, 1, 1, 2, 3, 4, 5, 12, 24])), min_size=1, max_size=4)
+)
+def test_places_that_are_written_several_times_are_apart(axes):
+    """Boxes cover all places, and in none of them two places have one address."""
+    extents, strides = zip(*axes, strict=True)
+    sides = _apart(extents, strides)
+    assert all(1 <= side <= n for side, n in zip(sides, extents, strict=True))
+    places = np.stack(np.meshgrid(*map(range, sides), indexing="ij")).reshape(len(sides), -1)
+    addresses = np.array(strides) @ places
+    assert len(np.unique(addresses)) == len(addresses)
 
 
 def _through(executables):

@@ -155,3 +155,18 @@ static unsigned int __float_as_uint(float a) { return shim_bits<unsigned int>(a)
 static float __uint_as_float(unsigned int a) { return shim_bits<float>(a); }
 static long long __double_as_longlong(double a) { return shim_bits<long long>(a); }
 static double __longlong_as_double(long long a) { return shim_bits<double>(a); }
+
+// The inverse of the normal distribution function, which C has not: Newton's steps from a guess, exact but slow.
+static double normcdfinv(double p) {
+  if (!(p > 0 && p < 1)) return p == 0 ? -INFINITY : p == 1 ? INFINITY : NAN;
+  const double tail = p < 0.5 ? p : 1 - p;
+  double x = -sqrt(-2 * log(tail));
+  for (int i = 0; i < 60; ++i) {
+    const double f = 0.5 * erfc(-x * 0.70710678118654752440), slope = 0.39894228040143267794 * exp(-0.5 * x * x);
+    const double t = (f - tail) / slope, step = t / (1 + 0.5 * x * t);
+    x -= step;
+    if (fabs(step) <= 1e-17 * fabs(x)) break;
+  }
+  return p < 0.5 ? x : -x;
+}
+static float normcdfinvf(float p) { return (float)normcdfinv(p); }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,9 @@ class CudaExecutable:
         self.device: Device = gpu() if device is None else device
         self._reference: ReferenceExecutable | None = None
         self._lock = threading.Lock()
-        self._launches = {id(call): launch for call, launch in launches_of(self.plan)}
-        self._functions = self.device.functions([launch.kernel for launch in self._launches.values()])
+        self._launches = {id(call): launches for call, launches in launches_of(self.plan)}
+        kernels = [launch.kernel for launches in self._launches.values() for launch in launches]
+        self._functions = self.device.functions(kernels)
         self._error_address, self._error = self.device.error_word()
         self._inputs_at = {s.data: s for s in self.plan.storages if s.kind == "input"}
         self._results_at = {s.data: s for s in self.plan.storages if s.kind == "result"}
@@ -298,15 +300,19 @@ class CudaExecutable:
             for launch in known:
                 launch()
             return
-        work = list(frame.work(segment.steps))
-        launches = [self._launch(step, addresses) for step, addresses in work]
+        launches: list[Callable[[], None]] = []
+        products: list[bool] = []
+        for step, addresses in frame.work(segment.steps):
+            made = self._nest(step, addresses) if isinstance(step, NestCall) else self._product(step, addresses)
+            launches += made
+            products += [isinstance(step, Product)] * len(made)
         for launch in launches:
             launch()
         self._counts["launched"] += 1
         if len(segment.known) >= _KEPT:
             segment.known.pop(next(iter(segment.known)))
         # What has run once has loaded its code, and has been given all of its memory: now it may be captured.
-        segment.known[key] = self._captured(launches, [isinstance(step, Product) for step, _ in work])
+        segment.known[key] = self._captured(launches, products)
 
     def _captured(self, launches: list[Callable[[], None]], products: list[bool]) -> list[Callable[[], None]]:
         """Launches as one graph; or graphs of what lies between products; or as they are, where nothing is captured."""
@@ -339,23 +345,24 @@ class CudaExecutable:
         self._counts["captured"] += 1
         return graph
 
-    def _launch(self, step: NestCall | Product, addresses: Sequence[int]) -> Callable[[], None]:
-        """A nest or a product with its addresses, ready to be launched."""
-        device = self.device
-        if isinstance(step, NestCall):
-            launch = self._launches[id(step)]
-            if not launch.blocks:
-                return _nothing
-            function = self._functions[launch.kernel]
-            words = words_of(step, addresses, self._error_address)
-            arguments = device.arguments(launch.kernel, words)
-            return lambda: device.launch(function, launch, arguments)
-        gemm = gemm_of(step.x, step.y, step.out)
+    def _nest(self, call: NestCall, addresses: Sequence[int]) -> list[Callable[[], None]]:
+        """The launches of a nest at these addresses."""
+        made: list[Callable[[], None]] = []
+        for launch in self._launches[id(call)]:
+            if launch.blocks:
+                words = words_of(call, launch, addresses, self._error_address)
+                arguments = self.device.arguments(launch.kernel, words)
+                made.append(partial(self.device.launch, self._functions[launch.kernel], launch, arguments))
+        return made
+
+    def _product(self, product: Product, addresses: Sequence[int]) -> list[Callable[[], None]]:
+        """The launch of a product at these addresses."""
+        gemm = gemm_of(product.x, product.y, product.out)
         if 0 in (gemm.rows, gemm.columns, gemm.stack):
-            return _nothing
+            return []
         x, y, out, *given = addresses
-        alpha, on_device = (given[0], self._betas[gemm.dtype, step.beta]) if given else (step.alpha, 0)
-        return lambda: device.multiply(gemm, y, x, out, alpha, step.beta, on_device)
+        alpha, on_device = (given[0], self._betas[gemm.dtype, product.beta]) if given else (product.alpha, 0)
+        return [partial(self.device.multiply, gemm, y, x, out, alpha, product.beta, on_device)]
 
     # --- instructions by themselves -----------------------------------------------------------------------------------
 
@@ -426,10 +433,6 @@ def _strides(view: View) -> tuple[int, ...]:
     """In bytes."""
     item = np.dtype(view.dtype).itemsize
     return tuple(s * item for s in view.strides)
-
-
-def _nothing() -> None:
-    """What is launched where there is nothing to compute."""
 
 
 def _checks(step: Any) -> bool:

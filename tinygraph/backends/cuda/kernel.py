@@ -6,18 +6,20 @@ are added up in one order, and results are the same bits from call to call.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinygraph.errors import BackendError
 from tinygraph.program.fuse import Scan, View
 from tinygraph.program.nest import Nest
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, parts
 
-__all__ = ["ALIGNED", "BLOCK", "Kernel", "Launch", "launch_of", "launches_of", "words_of"]
+__all__ = ["ALIGNED", "BLOCK", "Kernel", "Launch", "launches_of", "launches_of_nest", "words_of"]
 
 #: Storages of a function begin at multiples of so many bytes.
 ALIGNED = 16
@@ -94,14 +96,26 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel and its number of blocks; 0 where there is nothing to compute."""
+    """A kernel on part of a nest's places, as a rule all of them.
+
+    Attributes
+    ----------
+    kernel
+        What runs.
+    blocks
+        How many; 0 where there is nothing to compute.
+    starts, extents
+        The part: the first place along each axis, and how many there are.
+    """
 
     kernel: Kernel
     blocks: int
+    starts: tuple[int, ...]
+    extents: tuple[int, ...]
 
 
-def launches_of(plan: Plan, aligned: Mapping[int, int] | None = None) -> Iterator[tuple[NestCall, Launch]]:
-    """The nests of a plan, and of the plans of its loops, with how each is run.
+def launches_of(plan: Plan, aligned: Mapping[int, int] | None = None) -> Iterator[tuple[NestCall, list[Launch]]]:
+    """The nests of a plan, and of the plans of its loops, with the launches of each, in order.
 
     ``aligned`` has the alignment of storages that do not begin at multiples of ``ALIGNED`` bytes, by their numbers.
     """
@@ -123,7 +137,7 @@ def launches_of(plan: Plan, aligned: Mapping[int, int] | None = None) -> Iterato
             continue
         for part in parts(step):
             if isinstance(part, NestCall):
-                yield part, launch_of(part, alignment)
+                yield part, launches_of_nest(part, alignment)
 
 
 def bound(plan: Plan, position: int, read: bool) -> list[int]:
@@ -134,28 +148,84 @@ def bound(plan: Plan, position: int, read: bool) -> list[int]:
     return [] if view is None else [view.storage.index]
 
 
-def launch_of(call: NestCall, alignment: Callable[[View], int] | None = None) -> Launch:
-    """How a nest of these sizes is run; ``alignment`` says at multiples of how many bytes a view begins."""
-    nest, extents = call.nest, call.extents
+def launches_of_nest(call: NestCall, alignment: Callable[[View], int] | None = None) -> list[Launch]:
+    """How a nest of these sizes is run; ``alignment`` says at multiples of how many bytes a view begins.
+
+    A nest that writes to some places several times, as when overlapping windows are added up, becomes several launches,
+    each of which writes to a place once.
+    """
+    extents, nest = call.extents, call.nest
+    whole = [_launch(call, (0,) * len(extents), extents, alignment, True)]
+    if 0 in extents:
+        return whole
+    free = len(extents) if _is_map(call) else nest.outer
+    sides = list(extents)
+    for k, access in enumerate(nest.accesses):
+        if access.role == "store":
+            steps = call.strides[k]
+            apart = _apart(extents, steps)
+            if any(side < n for side, n, s in zip(apart[free:], extents[free:], steps[free:], strict=True) if s):
+                raise BackendError("a kernel would write to a place from several threads", actual=str(nest))
+            sides[:free] = map(min, sides[:free], apart[:free])
+    if tuple(sides) == extents:
+        return whole
+    made: list[Launch] = []
+    for starts in itertools.product(*(range(0, n, side) for n, side in zip(extents, sides, strict=True))):
+        part = tuple(min(side, n - i) for i, n, side in zip(starts, extents, sides, strict=True))
+        made.append(_launch(call, starts, part, None, False))
+    return made
+
+
+def _is_map(call: NestCall) -> bool:
+    """Whether a nest computes each element by itself."""
+    nest = call.nest
     crossing = any(n.op in ("reduce", "pick") for n in nest.nodes)
-    wide = math.prod(extents) >= 1 << 30 or max(call.total, 0) >= 1 << 30
+    return not (crossing or nest.vertical or nest.flat) and nest.schedule.passes == 1 and nest.reduced == 1
+
+
+def _apart(extents: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """The sides of boxes within which no two places have the same address, as large as is easily found."""
+    sides = [n if s else 1 for n, s in zip(extents, strides, strict=True)]
+    order = sorted((i for i, n in enumerate(sides) if n > 1), key=lambda i: (abs(strides[i]), extents[i]))
+    for at, axis in enumerate(order):
+        step = abs(strides[axis])
+        smaller = order[:at]
+        # What the axes with smaller steps reach must end before the next place along this one.
+        for i in reversed(smaller):
+            reach = sum((sides[j] - 1) * abs(strides[j]) for j in smaller)
+            if reach < step:
+                break
+            rest = reach - (sides[i] - 1) * abs(strides[i])
+            sides[i] = max(1, (step - 1 - rest) // abs(strides[i]) + 1)
+    return sides
+
+
+def _launch(
+    call: NestCall,
+    starts: tuple[int, ...],
+    extents: tuple[int, ...],
+    alignment: Callable[[View], int] | None,
+    vectors: bool,
+) -> Launch:
+    nest = call.nest
+    wide = math.prod(call.extents) >= 1 << 30 or call.total >= 1 << 30
     if nest.vertical:
         columns, count = math.prod(extents[: nest.outer]), extents[nest.outer]
         rows = math.prod(extents[nest.outer + 1 :])
         group = 1 if rows < 16 or columns * count >= _MANY else 8 if rows < 128 else 16
         kernel = Kernel(nest, "columns", 1, group, False, wide)
-        return Launch(kernel, columns * -(-count // kernel.tile))
-    if not crossing and nest.schedule.passes == 1 and nest.reduced == 1 and not nest.flat:
-        vector = _vector(call, alignment, whole=nest.outer > 0)
+        return Launch(kernel, columns * -(-count // kernel.tile), starts, extents)
+    if _is_map(call):
+        vector = _vector(call, alignment, whole=nest.outer > 0) if vectors else 1
         total = math.prod(extents[:-1]) * -(-extents[-1] // vector)
-        return Launch(Kernel(nest, "map", vector, 1, False, wide), -(-total // BLOCK))
-    vector = _vector(call, alignment, whole=True)
+        return Launch(Kernel(nest, "map", vector, 1, False, wide), -(-total // BLOCK), starts, extents)
+    vector = _vector(call, alignment, whole=True) if vectors else 1
     rows, length = math.prod(extents[: nest.outer]), math.prod(extents[nest.outer :])
     share = -(-length // vector)
     held = share <= _HELD and not nest.flat
     group = 1 << max(share - 1, 0).bit_length() if held else _LOOPING
     kernel = Kernel(nest, "rows", vector, group, held, wide)
-    return Launch(kernel, -(-rows // (kernel.threads // group)))
+    return Launch(kernel, -(-rows // (kernel.threads // group)), starts, extents)
 
 
 def _vector(call: NestCall, alignment: Callable[[View], int] | None, whole: bool) -> int:
@@ -188,13 +258,15 @@ def _vector(call: NestCall, alignment: Callable[[View], int] | None, whole: bool
     return vector
 
 
-def words_of(call: NestCall, addresses: Sequence[int], error: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def words_of(
+    call: NestCall, launch: Launch, addresses: Sequence[int], error: int
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The arguments of a kernel, laid out as ``Slots`` says.
 
     Parameters
     ----------
-    call
-        The nest with its operands.
+    call, launch
+        The nest with its operands, and which part of it is computed.
     addresses
         Of the first element of each access; of counters nothing.
     error
@@ -205,13 +277,14 @@ def words_of(call: NestCall, addresses: Sequence[int], error: int) -> np.ndarray
     for k, (operand, access) in enumerate(zip(call.operands, nest.accesses, strict=True)):
         counter = access.role == "index"
         size = 1 if counter else np.dtype(access.dtype).itemsize
-        words[k] = operand.view.offset if counter else addresses[k]
+        moved = sum(i * s for i, s in zip(launch.starts, call.strides[k], strict=True))
+        words[k] = operand.view.offset + moved if counter else addresses[k] + moved * size
         for axis, stride in enumerate(call.strides[k]):
             words[slots.strides[k] + axis] = stride * size
         for d, (extent, stride) in enumerate(operand.dims):
             words[slots.dims[k] + 2 * d] = extent
             words[slots.dims[k] + 2 * d + 1] = stride * size
-    words[slots.extents : slots.extents + nest.axes] = call.extents
+    words[slots.extents : slots.extents + nest.axes] = launch.extents
     if nest.flat:
         words[slots.piece] = call.total
     words[slots.error] = error

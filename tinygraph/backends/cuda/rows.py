@@ -50,8 +50,8 @@ Rule = Callable[..., str]
 
 #: What expressions use, before any kernel. All of it is written here: no header is included.
 PRELUDE = r"""
-template <class T> __device__ __forceinline__ T tg_larger(T a, T b) { return a >= b || a != a ? a : b; }
-template <class T> __device__ __forceinline__ T tg_smaller(T a, T b) { return a <= b || a != a ? a : b; }
+template <class T> __device__ __forceinline__ T tg_larger(T a, T b) { return a > b || a != a ? a : b; }
+template <class T> __device__ __forceinline__ T tg_smaller(T a, T b) { return a < b || a != a ? a : b; }
 template <class T> __device__ __forceinline__ T tg_sign(T a) {
   return a > T(0) ? T(1) : a < T(0) ? T(-1) : a == T(0) ? T(0) : a;
 }
@@ -163,7 +163,7 @@ _LIBRARY = {
     **{n: n for n in ("tanh", "hypot", "pow", "erf", "erfc")},
     **{f"arc{n}": f"a{n}" for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")},
     "gamma": "tgamma",
-    "gammaln": "lgamma",
+    "normal_quantile": "normcdfinv",
 }
 _WHOLE = {"floor": "floor", "ceil": "ceil", "trunc": "trunc", "round_half_to_even": "rint", "sqrt": "sqrt"}
 _OWN = {"sigmoid": "tg_sigmoid", "softplus": "tg_softplus"}
