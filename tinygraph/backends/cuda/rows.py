@@ -396,19 +396,16 @@ def combine(kind: str, dtype: str, a: str, b: str) -> str:
 def drawn(form: str, dtype: str, place: str, key: str, call: str) -> str:
     """A random number at a place in C order.
 
-    ``form`` is ``uniform`` (floats as ``philox.uniforms`` makes them), ``centred32`` or ``centred64`` (float64, the
-    arguments of inverse distribution functions, from words of so many bits), or ``words`` (uint64).
+    ``form`` is ``uniform`` (floats as ``philox.uniforms`` makes them), or ``centred`` (float64 from words of 32 bits,
+    the arguments of inverse distribution functions for float32 numbers).
     """
-    bits = 32 if form == "centred32" or (form == "uniform" and dtype == "float32") else 64
+    bits = 32 if form == "centred" or dtype == "float32" else 64
     word = f"tg_word{bits}({place}, {key}, {call})"
-    if form == "words":
-        return word
     if form == "uniform":
         kept = PRECISION[dtype]
         value = f"({TYPE[dtype]})({word} >> {bits - kept}) * {constant(dtype, 2.0**-kept)}"
         return f"tg_larger({value}, {constant(dtype, 2.0 ** -(kept + 1))})"
-    kept = min(bits, 52)
-    return f"((double)({word} >> {bits - kept}) + 0.5) * {constant(dtype, 2.0**-kept)}"
+    return f"((double){word} + 0.5) * {constant(dtype, 2.0**-bits)}"
 
 
 def memory(dtype: str) -> str:
