@@ -86,7 +86,7 @@ class Emulator:
             return
         self.launches.append(launch)
         if function(arguments.ctypes.data, launch.blocks, launch.kernel.threads, int(self.backwards)):
-            raise AssertionError(f"threads do not meet in {launch.kernel}")
+            raise AssertionError(f"threads do not meet, or a vector is not aligned: {launch.kernel}")
         self.check_margins()
 
     def multiply(self, gemm, y, x, out, alpha, beta, on_device):

@@ -1,7 +1,7 @@
 // Enough of CUDA to execute its kernels on a CPU: the threads of a block are fibers of one thread, which take turns, and
 // blocks run one after the other. Shuffles and barriers are kept in lock step: all threads of a warp, or of a block, have
-// to come to the same one, or else the launch fails. It proves arithmetic and indexing, not speed, and not that there are
-// no races, though the order of threads can be turned round to find some.
+// to come to the same one, or else the launch fails, as it does where a vector is not aligned. It proves arithmetic and
+// indexing, not speed, and not that there are no races, though the order of threads can be turned round to find some.
 #include <csetjmp>
 #include <cstring>
 #include <functional>
@@ -133,6 +133,13 @@ static int launch(unsigned int blocks, unsigned int threads, int backwards, cons
 }
 
 }  // namespace shim
+
+// Vectors that a GPU refuses to load where they do not begin at a multiple of their size.
+static char *shim_aligned(char *place, int size) {
+  if ((unsigned long long)place % size) shim::failed = true;
+  return place;
+}
+#define TG_ALIGNED(place, size) shim_aligned(place, size)
 
 template <class T> T __shfl_down_sync(unsigned int, T value, int by, int width) {
   const int lane = shim::current % shim::WARP;

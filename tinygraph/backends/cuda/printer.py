@@ -108,6 +108,11 @@ class _Printer:
             text += f" + (long long)({lane}) * {step}"
         return text
 
+    def _aligned(self, k: int, lane: str, vector: int) -> str:
+        """An operand's place at a lane, where a vector of elements begins."""
+        size = vector * np.dtype(self.nest.accesses[k].dtype).itemsize
+        return f"TG_ALIGNED({self._place(k, lane, True)}, {size})"
+
     def _loaded(self, k: int, lane: str | None, reduced: bool) -> str:
         access, place = self.nest.accesses[k], self._place(k, lane, reduced)
         if access.role == "index":
@@ -210,7 +215,7 @@ class _Printer:
                 k = reloaded.get(n, nest.nodes[n].attr if nest.nodes[n].op == "load" else None)
                 if k is not None and nest.accesses[k].inner == "unit":
                     kind = f"tg_vector<{memory(nest.accesses[k].dtype)}, {vector}>"
-                    self.put(f"const {kind} l{n} = *(const {kind} *)({self._place(k, i, True)});")
+                    self.put(f"const {kind} l{n} = *(const {kind} *){self._aligned(k, i, vector)};")
             for _, k in stores:
                 if nest.accesses[k].inner == "unit":
                     self.put(f"tg_vector<{memory(nest.accesses[k].dtype)}, {vector}> s{k};")
@@ -224,7 +229,7 @@ class _Printer:
             for _, k in stores:
                 if nest.accesses[k].inner == "unit":
                     kind = f"tg_vector<{memory(nest.accesses[k].dtype)}, {vector}>"
-                    self.put(f"*({kind} *)({self._place(k, i, True)}) = s{k};")
+                    self.put(f"*({kind} *){self._aligned(k, i, vector)} = s{k};")
         if held:
             self.done.update(needed)
 

@@ -50,6 +50,9 @@ Rule = Callable[..., str]
 
 #: What expressions use, before any kernel. All of it is written here: no header is included.
 PRELUDE = r"""
+#ifndef TG_ALIGNED
+#define TG_ALIGNED(place, size) (place)
+#endif
 template <class T> __device__ __forceinline__ T tg_larger(T a, T b) { return a > b || a != a ? a : b; }
 template <class T> __device__ __forceinline__ T tg_smaller(T a, T b) { return a < b || a != a ? a : b; }
 template <class T> __device__ __forceinline__ T tg_sign(T a) {
