@@ -17,7 +17,7 @@ from tests.cuda import emulator
 from tests.cuda.emulator import GPP, Emulator
 from tests.cuda.graphs import GRAPHS, built
 from tinygraph import arrays
-from tinygraph.backends.cuda import blas, module, nvrtc, rows
+from tinygraph.backends.cuda import blas, kernel, module, nvrtc, rows
 from tinygraph.backends.cuda.executable import CudaExecutable
 from tinygraph.backends.cuda.kernel import _apart, launches_of
 from tinygraph.backends.reference import ReferenceExecutable
@@ -171,6 +171,16 @@ def test_graphs_give_what_the_reference_gives(name, dtype):
     for have, want in zip(turned, executable(_copies(values)), strict=True):
         assert np.asarray(have).tobytes() == np.asarray(want).tobytes(), "results depend on the order of threads"
     assert device.launches
+
+
+@needs_gpp
+def test_many_arguments_lie_in_a_table(monkeypatch):
+    monkeypatch.setattr(kernel, "_BY_VALUE", 0)
+    monkeypatch.setattr(Emulator, "_libraries", {})
+    program, targets, values = _prepared(*built("mlp", "float32"))
+    wanted = ReferenceExecutable(program, "numpy")(_copies(values))
+    assert "*table" in module.source_of(module.kernels_of(_plan("mlp", "float32")))
+    _close(CudaExecutable(program, targets, Emulator())(_copies(values)), wanted, "float32")
 
 
 @needs_gpp
@@ -516,3 +526,13 @@ def test_gpu_runs_the_op_table(on_device):
             actual = [arrays.to_numpy(out) for out in found]
             _assert_types(actual, outputs)
             _assert_close(case, actual, _expected(case, values)[0], dtype)
+
+
+@pytest.mark.gpu
+@on_gpu
+@pytest.mark.parametrize("name", ["softmax_digits", "mlp_digits", "lenet_digits", "lstm_digits", "rbm_digits"])
+def test_gpu_runs_examples(tmp_path, monkeypatch, name):
+    from tests.test_examples import run, succeeded
+
+    monkeypatch.setenv("TINYGRAPH_BACKEND", "cupy")
+    succeeded(run(tmp_path, name, "--quick"))
