@@ -450,7 +450,7 @@ def test_the_emulator_finds_threads_that_do_not_meet(tmp_path):
 
 def test_products_are_cublas_products():
     """Flags and distances of operands that are transposed, broadcast over a stack, or parts of larger ones."""
-    from tinygraph.program.fuse import Storage, View
+    from tinygraph.program.steps import Storage, View
 
     def view(shape, strides):
         return View(Storage(0, "input", "float32", 1000), shape, strides)

@@ -452,10 +452,11 @@ def test_rules(rule, build):
     assert rule in {step.rule for step in steps}
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e308, 5e-324, -2.0, 3.0])
     for value in (special.reshape(3, 3), np.ones((4, 3))):
-        old, new = (
-            tg.function([X, x], build(), mode=mode, on_unused_input="ignore")(value, special[:3])
-            for mode in ("FAST_COMPILE", "FAST_RUN")
-        )
+        with tg.config.change_flags(linker="reference"):  # the same arithmetic on both sides
+            old, new = (
+                tg.function([X, x], build(), mode=mode, on_unused_input="ignore")(value, special[:3])
+                for mode in ("FAST_COMPILE", "FAST_RUN")
+            )
         np.testing.assert_array_equal(old, new)
 
 

@@ -14,9 +14,9 @@ import tinygraph.tensor as T
 from tinygraph.backends.native import rows
 from tinygraph.backends.native.kernels import kernels
 from tinygraph.ops.samplers import ParameterError, Uniform
-from tinygraph.program.fuse import Call
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.nest import Access, Nest, Node
+from tinygraph.program.steps import Call
 from tinygraph.sandbox.rng_mrg import MRG_RandomStreams
 from tinygraph.tensor.shared_randomstreams import RandomStreams
 

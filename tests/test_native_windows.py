@@ -16,8 +16,8 @@ from tinygraph.backends.native.executable import NativeExecutable
 from tinygraph.backends.reference import ReferenceExecutable
 from tinygraph.ops.pool import MaxPool, SumPool
 from tinygraph.program import depthwise, windows
-from tinygraph.program.fuse import Call
 from tinygraph.program.rounds import Rounds, parts
+from tinygraph.program.steps import Call
 from tinygraph.tensor.signal.pool import pool_2d
 
 SMALL = settings(max_examples=max(40, settings().max_examples), deadline=None)

@@ -43,7 +43,7 @@ def values_of(inputs, outputs, *values, modes=MODES, **options):
         found.append(f(*values))
         verify(f.program)
     for a, b in zip(found[0], found[-1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(a, b, rtol=1e-10 if a.dtype != "float32" else 1e-6, atol=1e-12)
     return found[0] if several else found[0][0]
 
 
@@ -914,7 +914,8 @@ def test_memory_of_checkpoints():
         tracemalloc.stop()
         return result, found
 
-    plain, much = peak(tg.scan)
-    sparse, little = peak(tg.scan_checkpoints, save_every_N=20)
+    with tg.config.change_flags(linker="reference"):  # whose temporaries come and go
+        plain, much = peak(tg.scan)
+        sparse, little = peak(tg.scan_checkpoints, save_every_N=20)
     np.testing.assert_allclose(sparse, plain)
     assert little < much / 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinygraph.program.fuse import Group, Shape, Value, View, packed
+from tinygraph.program.steps import Group, Shape, Value, View, packed
 from tinygraph.program.windows import Windows
 
 __all__ = ["fits", "inputs", "outputs", "weights"]

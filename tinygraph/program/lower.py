@@ -21,8 +21,9 @@ from tinygraph.ops.linalg import MatMul, TensorDot
 from tinygraph.ops.reduce import Reduce
 from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
 from tinygraph.ops.subtensor import ARRAY, FULL, AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
-from tinygraph.program.fuse import Builder, Shape, Unsupported, Value, View, packed
+from tinygraph.program.fuse import Builder
 from tinygraph.program.ir import Buffer, Instruction, Program
+from tinygraph.program.steps import Shape, Unsupported, Value, View, packed
 from tinygraph.program.turned import Turned
 
 __all__ = ["DTYPES", "Lowering", "Pending", "lowers", "lowers_turned"]
@@ -207,7 +208,7 @@ class Lowering:
         self.builder.product(pending.x, pending.y, shaped, pending.alpha, beta)
 
     def _accumulated(self, step: Instruction) -> Value | None:
-        """Sums and multiples of products that one product can take in: ``w - 0.1 * x.dot(y)``, ``x.dot(y) + a.dot(b)``."""
+        """Sums and multiples of products that one product takes in: ``w - 0.1 * x.dot(y)``, ``x.dot(y) + a.dot(b)``."""
         op = step.op
         if not isinstance(op, Elementwise) or op.row not in ("mul", "neg", "add", "sub"):
             return None
@@ -516,7 +517,7 @@ def _advanced_subtensor(
     x, *indices = inputs
     builder = lowering.builder
     shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
-    if any(v.dtype == "bool" or v.dtype == "uint64" for v in indices):
+    if any(v.dtype in ("bool", "uint64") for v in indices):
         raise Unsupported
     pairs = op.idx == (ARRAY, ARRAY) and len(x.shape) == 2 and len(indices) == 2
     if pairs and _is_range(indices[0], x.shape[0]) and indices[1].shape == shape and x.view is None and x.group:

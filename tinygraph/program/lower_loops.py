@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygraph.ops.loop import Loop
-from tinygraph.program.fuse import Binding, Call, Scan, Shape, Unsupported, Value, View
 from tinygraph.program.ir import Buffer
 from tinygraph.program.lower import Lowering, lowers
 from tinygraph.program.plan import Plan, plan_of
+from tinygraph.program.steps import Binding, Call, Scan, Shape, Unsupported, Value, View
 
 __all__: list[str] = []
 
@@ -40,7 +40,11 @@ class _Rows:
         self.bindings: list[Binding] = []
 
     def lowered(
-        self, initials: Sequence[Value], sequences: Sequence[Value], constants: Sequence[Value], outputs: Sequence[Buffer]
+        self,
+        initials: Sequence[Value],
+        sequences: Sequence[Value],
+        constants: Sequence[Value],
+        outputs: Sequence[Buffer],
     ) -> list[Value]:
         op, builder = self.op, self.builder
         depths = [*op.depths, *[0] * (len(outputs) - len(op.taps))]
@@ -74,8 +78,10 @@ class _Rows:
         shape: Shape = buffer.type.shape  # type: ignore[assignment]
         rows = self.count + depth
         keep = self.op.kept[i]
-        if keep is not None and max(keep, depth) + 1 < rows:
-            rows = 1 if i in self.plan.updated else max(keep, depth) + 1
+        if i in self.plan.updated:
+            rows = 1  # the new row is written over the old one
+        elif keep is not None:
+            rows = min(rows, max(keep, depth) + 1)
         return self.builder.temporary(buffer.type.dtype, (rows, *shape[1:]))
 
     def _bind(self, position: int, read: bool, memory: View, first: int, ring: bool = True) -> None:
@@ -101,4 +107,3 @@ class _Rows:
 def _rows(memory: View, first: int, count: int) -> View:
     shape = (count, *memory.shape[1:])
     return View(memory.storage, shape, memory.strides, memory.offset + first * memory.strides[0])
-

@@ -16,10 +16,10 @@ from tinygraph.ops.pieces import RepeatEach
 from tinygraph.ops.reduce import ArgReduce
 from tinygraph.ops.sorting import Permute
 from tinygraph.ops.subtensor import Enumerate
-from tinygraph.program.fuse import Shape, Unsupported, Value, View, packed
 from tinygraph.program.ir import Buffer
 from tinygraph.program.lower import Lowering, lowers
 from tinygraph.program.lower_random import checked
+from tinygraph.program.steps import Shape, Unsupported, Value, View, packed
 
 __all__: list[str] = []
 

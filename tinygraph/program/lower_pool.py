@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinygraph.ops.pool import MaxPool, MaxPoolGrad, MaxPoolRead, Pool, SumPool, SumPoolGrad
-from tinygraph.program.fuse import Shape, Unsupported, Value, View
 from tinygraph.program.ir import Instruction
 from tinygraph.program.lower import Lowering, lowers_turned
+from tinygraph.program.steps import Shape, Unsupported, Value, View
 from tinygraph.program.turned import Turned, turned
 
 #: Windows up to this size are written out; larger ones are reduced in a loop.

@@ -11,9 +11,9 @@ import numpy as np
 from tinygraph.ops.convert import Cast
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.ops.samplers import InDomain, Normal, ParameterError, Uniform
-from tinygraph.program.fuse import Shape, Unsupported, Value, View, packed
 from tinygraph.program.ir import Buffer
 from tinygraph.program.lower import Lowering, lowers
+from tinygraph.program.steps import Shape, Unsupported, Value, View, packed
 
 __all__ = ["checked"]
 

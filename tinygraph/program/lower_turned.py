@@ -8,9 +8,9 @@ from tinygraph.ops.convert import Cast
 from tinygraph.ops.elementwise import Elementwise
 from tinygraph.ops.layout import SumTo
 from tinygraph.ops.reduce import Reduce
-from tinygraph.program.fuse import Shape, Value
 from tinygraph.program.ir import Instruction
 from tinygraph.program.lower import Lowering, lowers_turned
+from tinygraph.program.steps import Shape, Value
 from tinygraph.program.turned import Turned, outside, turned
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from tinygraph.ops.convolution import Conv, ConvInputs, Convolution, ConvWeights
 from tinygraph.program import depthwise
-from tinygraph.program.fuse import Group, Value, View
 from tinygraph.program.ir import Instruction
 from tinygraph.program.lower import Lowering, lowers_turned
+from tinygraph.program.steps import Group, Value, View
 from tinygraph.program.turned import Turned
 from tinygraph.program.windows import SUMS, Tile, Windows, transposed
 

@@ -2,9 +2,9 @@
 
 A nest runs over *outer* axes; at each place of these it runs over *reduced* axes, once or in several passes, each of
 which may need what an earlier one has reduced. In a row nest the last reduced axis is the one whose neighbours stand
-side by side in memory, and it is computed on in vector lanes; a softmax over rows is such a nest, and so is a map, which
-has one pass and reduces nothing. In a *vertical* nest an axis that is kept lies innermost in memory; lanes run over
-it, and each lane reduces on its own.
+side by side in memory, and it is computed on in vector lanes; a softmax over rows is such a nest, and so is a map,
+which has one pass and reduces nothing. In a *vertical* nest an axis that is kept lies innermost in memory; lanes run
+over it, and each lane reduces on its own.
 
 A ``Nest`` holds structure alone. Extents, strides and addresses are arguments of the kernel, so that other sizes run
 the same machine code.

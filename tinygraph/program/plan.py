@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinygraph.program.fuse import PIECE, Call, Group, Operand, Product, Scan, Shape, Step, Storage, Value, View
 from tinygraph.program.ir import Program
 from tinygraph.program.lower import Lowering
 from tinygraph.program.nest import Access, Nest
 from tinygraph.program.rounds import Rounds, parts
+from tinygraph.program.steps import PIECE, Call, Group, Operand, Product, Scan, Shape, Step, Storage, Value, View
 
-__all__ = ["NestCall", "Plan", "plan_of"]
+__all__ = ["NestCall", "Plan", "plan_of", "read", "written"]
 
 #: Rows up to this length are computed in registers, in vectors of one of these lengths.
 _SINGLE = (4, 8, 16)
@@ -387,9 +387,9 @@ def _elementwise_reads(step: Step, old: Storage, new: View) -> bool:
     for o in step.operands:
         if o.role == "gather" and o.view.storage is old:
             return False
-        if o.role == "load" and o.view.storage is old:
-            if o.strides != into[0].strides or o.view.offset != into[0].view.offset:
-                return False
+        apart = o.strides != into[0].strides or o.view.offset != into[0].view.offset
+        if o.role == "load" and o.view.storage is old and apart:
+            return False
     call = finished(step)
     k = next(i for i, o in enumerate(call.operands) if o.role == "store" and o.view.storage is new.storage)
     loads = [i for i, o in enumerate(call.operands) if o.role == "load" and o.view.storage is old]
@@ -565,6 +565,6 @@ def _nest(
         tuple(nodes),
         tuple(stores),
     )
-    strides = [tuple([*o, *i]) for o, i in zip(outer_strides, inner_strides, strict=True)]
+    strides = [(*o, *i) for o, i in zip(outer_strides, inner_strides, strict=True)]
     total = group.shape[0] if group.flat else 0
     return NestCall(nest, list(operands), (*outer_extents, *inner_extents), strides, total)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygraph.program.fuse import Shape, Step, Storage, View
+from tinygraph.program.steps import Shape, Step, Storage, View
 
 __all__ = ["Moving", "Rounds", "parts"]
 

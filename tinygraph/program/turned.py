@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinygraph.program.fuse import Builder, Shape, Value
+from tinygraph.program.fuse import Builder
+from tinygraph.program.steps import Shape, Value
 
 __all__ = ["Turned", "turned"]
 

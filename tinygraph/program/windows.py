@@ -16,9 +16,9 @@ import numpy as np
 
 from tinygraph.config import config
 from tinygraph.ops.convolution import Convolution, conv_pads
-from tinygraph.program.fuse import Group, Product, Shape, Unsupported, Value, View, packed
 from tinygraph.program.lower import Lowering
 from tinygraph.program.rounds import Moving, Rounds
+from tinygraph.program.steps import Group, Product, Shape, Unsupported, Value, View, packed
 from tinygraph.program.turned import Turned, turned
 
 __all__ = ["PARTS", "SUMS", "TILE", "Tile", "Windows", "transposed"]

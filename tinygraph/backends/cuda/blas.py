@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygraph.errors import BackendError
-from tinygraph.program.fuse import View
+from tinygraph.program.steps import View
 
 __all__ = ["Blas", "Gemm", "gemm_of"]
 

@@ -28,10 +28,10 @@ from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.errors import BackendError
 from tinygraph.program import Program
-from tinygraph.program.fuse import Call, Product, Scan, Storage, View
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan import NestCall, Plan, read, written
 from tinygraph.program.rounds import parts
+from tinygraph.program.steps import Call, Product, Scan, Storage, View
 
 __all__ = ["CudaExecutable"]
 

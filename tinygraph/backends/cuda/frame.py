@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygraph.backends.cuda.kernel import ALIGNED, bound
-from tinygraph.program.fuse import Product, Scan, Storage, View
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, Rounds
+from tinygraph.program.steps import Product, Scan, Storage, View
 
 __all__ = ["Frame", "constants_of"]
 

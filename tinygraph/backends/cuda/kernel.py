@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygraph.errors import BackendError
-from tinygraph.program.fuse import Scan, View
 from tinygraph.program.nest import Nest
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, parts
+from tinygraph.program.steps import Scan, View
 
 __all__ = ["ALIGNED", "BLOCK", "Kernel", "Launch", "launches_of", "launches_of_nest", "words_of"]
 

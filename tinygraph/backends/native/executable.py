@@ -15,8 +15,8 @@ from tinygraph.backends.native.table import Table
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.program import Program
-from tinygraph.program.fuse import Call, View
 from tinygraph.program.lowerings import plan_of
+from tinygraph.program.steps import Call, View
 
 __all__ = ["Arena", "NativeExecutable"]
 
@@ -143,8 +143,10 @@ class NativeExecutable:
             if segment.call is not None:
                 self._call(segment.call, held, memory, registers)
                 for place, number in enumerate(table.outside[len(fresh) :], len(fresh)):
-                    if number in memory:
-                        outside[place] = memory[number]
+                    outside[place] = memory.get(number)
+            for n in segment.frees:
+                registers.pop(n, None)
+                memory.pop(table.results.get(n, -1), None)
         results = []
         for position, (view, (is_fresh, k)) in enumerate(zip(self.plan.results, self._sources, strict=True)):
             if view is None:
@@ -221,6 +223,8 @@ class NativeExecutable:
                 return None  # its guard did not hold
             if base is None:
                 base = self._table.temporary(home)
+        if 0 in x.shape:
+            return np.empty(x.shape, x.dtype)
         item = np.dtype(x.dtype).itemsize
         return np.ndarray(x.shape, x.dtype, base, x.offset * item, [s * item for s in x.strides])
 

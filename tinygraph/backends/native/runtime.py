@@ -319,7 +319,8 @@ def _entrance() -> str:
     ``enter(values, outputs)`` is a method of a vector of words. It gives None, and does nothing, where a value is not
     an array just as the plan expects it; otherwise whether all indices were in bounds. The words: 0 first and 1 last
     record, 2 table, 3 its end, 4 error, 5 to 7 the objects None, True and False, 8 functions to let go of Python's lock
-    and 9 to take it again, or 0, 10 pairs of values that must not overlap, 11 their end, 12 the type of arrays. A record: 0 words, 1 address of
+    and 9 to take it again, or 0, 10 pairs of values that must not overlap, 11 their end,
+    12 the type of arrays. A record: 0 words, 1 address of
     the tuple's slot in the arguments, 2 place in the tuple, 3 dtype, 4 dimensions, 5 flags, 6 number of addresses that
     depend on it, then the extents, then for each such address the word and the offset. A pair: place and bytes of two
     values, the first one in the tuple of values, too.

@@ -14,10 +14,10 @@ from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.pool import pool, threads
 from tinygraph.backends.native.printer import grain
 from tinygraph.backends.native.runtime import NEST_HEAD, entrance, entry_points
-from tinygraph.program.fuse import Call, Product, Scan, Storage, View
 from tinygraph.program.nest import COSTLY
-from tinygraph.program.plan import NestCall, Plan
+from tinygraph.program.plan import NestCall, Plan, read, written
 from tinygraph.program.rounds import Moving, Rounds, parts
+from tinygraph.program.steps import Call, Product, Scan, Storage, View
 
 __all__ = ["Segment", "Table"]
 
@@ -53,6 +53,8 @@ class Segment:
         self.end = end
         self.call = call
         self.enter: Any = None
+        #: Buffers that only single instructions know, and that nothing reads any more after this segment.
+        self.frees: list[int] = []
 
 
 class Table:
@@ -105,6 +107,7 @@ class Table:
         self.outside = [v.storage.index for v in views] + [s.index for s in results]
         self.results = {s.data: s.index for s in results}
         self._build()
+        self._free()
         self._table = np.array(self.words, dtype="int64")
         if start is None:
             for segment in self.segments:
@@ -158,6 +161,28 @@ class Table:
             self._scan(step)
         else:
             self._product(step)
+
+    def _free(self) -> None:
+        """Find out after which segment a result of a single instruction is no longer needed."""
+        numbers = {s.index: s.data for s in self.plan.storages if s.kind == "result"}
+        last: dict[int, int] = {}
+        i = 0
+        for step in self.plan.steps:
+            for k in (*read(step), *written(step)):
+                n = numbers.get(self.plan.home(self.plan.storages[k]).index)
+                if n is not None:
+                    last[n] = i
+            if isinstance(step, Call):
+                for x in step.inputs:
+                    if isinstance(x, int):
+                        last[x] = i
+                for n in self.plan.program.instructions[step.position].outputs:
+                    last.setdefault(n, i)
+                i += 1
+        kept = set(self.plan.program.outputs)
+        for n, k in last.items():
+            if n not in kept:
+                self.segments[k].frees.append(n)
 
     def _end_stop(self, stop: int) -> None:
         self.words[stop + 3] = len(self.words) - stop - 4
@@ -322,7 +347,8 @@ class Table:
             ord("T" if turned_y else "N"), ord("T" if turned_x else "N"), columns, rows, inner,
             given, self._address(y, at + 9), ldy, self._address(x, at + 11), ldx, 0,
             self._address(out, at + 14), max(out.strides[1], columns, 1),
-            stack, y.strides[0] * size, x.strides[0] * size, out.strides[0] * size, alpha, _bits(out.dtype, product.beta),
+            stack, y.strides[0] * size, x.strides[0] * size, out.strides[0] * size,
+            alpha, _bits(out.dtype, product.beta),
         ]  # fmt: skip
 
     def _vector_product(self, product: Product, matrix: View, vector: View, step: int, out_step: int) -> None:
@@ -335,7 +361,8 @@ class Table:
         alpha, given = self._alpha(product, at + 6)
         self.words += [
             self._points["gemv"], 15, blas.address(f"{letter}gemv"), ord("N" if turned else "T"), *shape,
-            given, self._address(matrix, at + 7), distance, self._address(vector, at + 9), max(step, 1) if columns == 1 else step,
+            given, self._address(matrix, at + 7), distance,
+            self._address(vector, at + 9), max(step, 1) if columns == 1 else step,
             self._address(product.out, at + 11), max(out_step, 1), alpha, _bits(matrix.dtype, product.beta),
         ]  # fmt: skip
 
