@@ -43,7 +43,8 @@ def values_of(inputs, outputs, *values, modes=MODES, **options):
         found.append(f(*values))
         verify(f.program)
     for a, b in zip(found[0], found[-1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-10 if a.dtype != "float32" else 1e-6, atol=1e-12)
+        single = np.asarray(a).dtype == "float32"
+        np.testing.assert_allclose(a, b, rtol=1e-6 if single else 1e-10, atol=1e-6 if single else 1e-12)
     return found[0] if several else found[0][0]
 
 

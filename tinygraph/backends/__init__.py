@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import warnings
 from typing import Any
 
@@ -16,9 +16,11 @@ __all__ = ["Observer", "Observers", "ReferenceExecutable", "native_backend"]
 @functools.cache
 def native_backend() -> Any:
     """The class of native executables; None, and a warning once, where llvmlite is not installed."""
-    if importlib.util.find_spec("llvmlite") is None:
+    try:
+        importlib.import_module("llvmlite.binding")
+    except (ImportError, OSError) as err:
         warnings.warn(
-            "llvmlite is not installed: functions run one array call after the other; "
+            f"llvmlite cannot be used ({err}): functions run one array call after the other; "
             "`pip install llvmlite` compiles them, config.linker = 'reference' silences this",
             stacklevel=2,
         )
