@@ -102,6 +102,11 @@ class Closed:
     composites: Composites | None = None
 
     @property
+    def bare(self) -> bool:
+        """Whether a call gives its first result as it is."""
+        return self.names is None and self.composites is None
+
+    @property
     def leaves(self) -> list[Variable]:
         return [*self.inputs, *self.shared]
 

@@ -37,6 +37,7 @@ _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
         ("native", "reference"),
         "what runs functions on NumPy: machine code, where llvmlite is installed, or one array call after the other",
     ),
+    "guard_memory": ("no", ("no", "yes"), "check that native functions write to nothing but their own memory; slow"),
     "cache_dir": ("", None, "folder for compiled code; empty for the system's usual place"),
     "threads": (0, None, "threads of native functions; 0 for one on each processor"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
@@ -105,6 +106,7 @@ class Config:
     mode: str
     on_unused_input: str
     linker: str
+    guard_memory: str
     cache_dir: str
     threads: int
     verify_programs: str

@@ -239,6 +239,8 @@ class Function:
         self._use = (frozenset(self._containers) - frozenset(self._targets), frozenset(self._targets))
         self._arena: Any = None
         self._quick: Any = None
+        self._bare = False
+        self._count = len(closed.specs)
         self._long = False
         self._lock = threading.RLock()
 
@@ -254,10 +256,11 @@ class Function:
             computed. Whenever a call raises, no shared variable has changed.
         """
         with self._lock:
-            if self._quick is not None and not kwargs and len(args) == len(self._arguments) and not IN_USE:
-                results = self._quick((*args, *[c.value for c in self._containers]))
+            quick = self._quick
+            if quick is not None and not kwargs and len(args) == self._count and not IN_USE.calls:
+                results = quick((*args, *[c.value for c in self._containers]))
                 if results is not None:
-                    return self._handed_out(results)
+                    return results[0] if self._bare else self._handed_out(results)
             values: Sequence[Any] = args
             if kwargs or len(args) != len(self._arguments):
                 values = self._bound(args, kwargs)
@@ -267,6 +270,7 @@ class Function:
                 known, results = self._run(values)
                 if results is not None:
                     self._quick = getattr(known.run, "quick", None) if not known.long else None
+                    self._bare = getattr(known.run, "settled", False) and self._closed.bare
                     return self._handed_out(results)
 
     def _run(self, values: Sequence[Any]) -> tuple[Specialisation, list[Any] | None]:

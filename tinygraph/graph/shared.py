@@ -38,16 +38,16 @@ class InUse:
     """The values that long calls use while they let go of Python's lock; truth says whether there are such calls."""
 
     def __init__(self) -> None:
-        self._calls: list[Use] = []
+        self.calls: list[Use] = []
         self._changed = threading.Condition()
 
     def __bool__(self) -> bool:
-        return bool(self._calls)
+        return bool(self.calls)
 
     def wait_for(self, container: _Container) -> None:
         """Return when nobody writes to a value."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(container in written for _, written in self._calls))
+            self._changed.wait_for(lambda: not any(container in written for _, written in self.calls))
 
     def enter(self, use: Use) -> None:
         """Begin a call; waits while others write to what it reads, or use what it writes to."""
@@ -56,15 +56,15 @@ class InUse:
             self._changed.wait_for(
                 lambda: all(
                     writes.isdisjoint(read) and writes.isdisjoint(written) and reads.isdisjoint(written)
-                    for read, written in self._calls
+                    for read, written in self.calls
                 )
             )
-            self._calls.append(use)
+            self.calls.append(use)
 
     def leave(self, use: Use) -> None:
         """End a call."""
         with self._changed:
-            self._calls.remove(use)
+            self.calls.remove(use)
             self._changed.notify_all()
 
 

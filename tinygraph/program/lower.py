@@ -210,9 +210,12 @@ class Lowering:
     def _accumulated(self, step: Instruction) -> Value | None:
         """Sums and multiples of products that one product takes in: ``w - 0.1 * x.dot(y)``, ``x.dot(y) + a.dot(b)``."""
         op = step.op
+        found = [self.values.get(n) for n in step.inputs]
+        if isinstance(op, DimShuffle) and op.pattern == (1, 0):
+            (product,) = found
+            return _turned(product) if isinstance(product, Pending) and self.uses[step.inputs[0]] == 1 else None
         if not isinstance(op, Elementwise) or op.row not in ("mul", "neg", "add", "sub"):
             return None
-        found = [self.values.get(n) for n in step.inputs]
         if not any(isinstance(v, Pending) and self.uses[n] == 1 for v, n in zip(found, step.inputs, strict=True)):
             return None
         shape = self.program.buffers[step.outputs[0]].type.shape
@@ -251,6 +254,19 @@ class Lowering:
 
 def _scaled(pending: Pending, factor: float) -> Pending:
     return Pending(pending.dtype, pending.shape, pending.x, pending.y, pending.alpha * factor)
+
+
+def _turned(pending: Pending) -> Pending | None:
+    """The transpose of a product of two matrices: that of the second with that of the first."""
+    if pending.x.shape[0] != 1 or pending.shape != (pending.x.shape[1], pending.y.shape[2]):
+        return None
+
+    def transposed(view: View) -> View:
+        (stack, rows, columns), (away, down, across) = view.shape, view.strides
+        return View(view.storage, (stack, columns, rows), (away, across, down), view.offset)
+
+    shape = (pending.shape[1], pending.shape[0])
+    return Pending(pending.dtype, shape, transposed(pending.y), transposed(pending.x), pending.alpha)
 
 
 # --- elementwise ------------------------------------------------------------------------------------------------------

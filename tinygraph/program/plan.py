@@ -76,8 +76,11 @@ class Plan:
         For outputs that are written straight into an input: the position of the output -> that of the input.
     fresh
         Storages that outputs are handed over in, by the position of the output.
-    calls
-        Whether any instruction is run by itself.
+    storages
+        All of them, by number.
+    guards
+        Places in the arena behind which nobody may write for the rest of a line and one more; empty where none are
+        left free.
     """
 
     program: Program
@@ -89,6 +92,7 @@ class Plan:
     updated: dict[int, int]
     fresh: dict[int, int]
     storages: list[Storage]
+    guards: list[int]
 
     @property
     def calls(self) -> bool:
@@ -109,7 +113,12 @@ class Plan:
         return storage
 
 
-def plan_of(program: Program, targets: Sequence[int | None], elementwise: Callable[[str, str], bool]) -> Plan:
+def plan_of(
+    program: Program,
+    targets: Sequence[int | None],
+    elementwise: Callable[[str, str], bool],
+    guarded: bool = False,
+) -> Plan:
     """Fuse a Program, and give everything a place.
 
     Parameters
@@ -120,8 +129,10 @@ def plan_of(program: Program, targets: Sequence[int | None], elementwise: Callab
         For each output the position of the input that it is the new value of, None for the others.
     elementwise
         Whether the backend has an elementwise operation on operands of a dtype.
+    guarded
+        Leave words that nobody may write to behind every temporary, and use no memory twice.
     """
-    return _Planner(program, targets, elementwise).plan()
+    return _Planner(program, targets, elementwise).plan(guarded)
 
 
 class _Planner:
@@ -136,7 +147,7 @@ class _Planner:
         self.updated: dict[int, int] = {}
         self.fresh: dict[int, int] = {}
 
-    def plan(self) -> Plan:
+    def plan(self, guarded: bool) -> Plan:
         results = self._results()
         steps = _sunk(self._alive(results))
         self._update(steps, results)
@@ -145,7 +156,16 @@ class _Planner:
         self._share(called, results)
         offsets, size = self._places(called, results)
         storages = self.builder.storages
-        return Plan(self.program, called, offsets, size, self.homes, results, self.updated, self.fresh, storages)
+        guards = []
+        if guarded:
+            size = 0
+            for k in offsets:
+                offsets[k] = size
+                size += _rounded(storages[k].nbytes) + _ALIGNED
+                guards.append(offsets[k] + storages[k].nbytes)
+        return Plan(
+            self.program, called, offsets, size, self.homes, results, self.updated, self.fresh, storages, guards
+        )
 
     # --- results ------------------------------------------------------------------------------------------------------
 
@@ -517,9 +537,10 @@ def _is_vertical(
     """
     across = along = 0
     for o, kept, gone in zip(operands, outer, inner, strict=True):
-        if o.role == "load" and any(gone):
-            across += kept[-1] == 1 or (kept[-1] == 0 and gone[-1] != 1)
-            along += gone[-1] == 1
+        if o.role in ("load", "store") and any(gone):
+            weight = 4 if kept[-1] and gone[-1] else 1  # what moves along both is most of the memory
+            across += weight * (kept[-1] == 1 or (kept[-1] == 0 and gone[-1] != 1))
+            along += weight * (gone[-1] == 1)
     return across > along or short
 
 

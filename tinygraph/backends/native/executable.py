@@ -14,6 +14,7 @@ from tinygraph.backends.native import rows
 from tinygraph.backends.native.table import Table
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
+from tinygraph.config import config
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.steps import Call, View
@@ -59,9 +60,11 @@ class NativeExecutable:
 
     def __init__(self, program: Program, targets: Sequence[int | None], arena: Arena | None = None) -> None:
         self.program = program
-        self.plan = plan_of(program, targets, rows.is_known)
+        self._guarded = guarded = config.guard_memory == "yes"
+        new = [i for i, target in enumerate(targets) if target is not None]
+        self.plan = plan_of(program, targets, rows.is_known, guarded)
         self._reference: ReferenceExecutable | None = None
-        self._table = Table(self.plan, (arena or Arena()).memory(self.plan.arena))
+        self._table = Table(self.plan, (Arena() if guarded or arena is None else arena).memory(self.plan.arena))
         self._lock = threading.Lock()
         self._bodies = {
             position: tuple(NativeExecutable(body, [None] * len(body.outputs)) for body in step.inner)
@@ -78,6 +81,8 @@ class NativeExecutable:
             into = self.plan.updated.get(position)
             self._sources.append((into is None, count if into is None else into))
             count += into is None and view is not None
+        #: Whether every new value is written over the old one.
+        self.settled = set(self.plan.updated) == set(new)
         self._plain = len(self._table.segments) == 1 and None not in self.plan.results
         self._enter = self._table.segments[0].enter
 
@@ -105,7 +110,11 @@ class NativeExecutable:
         if not self._plain:
             return None
         fresh = self._new_outputs()
+        if self._guarded:
+            self._table.poison()
         done = self._enter(values, fresh)
+        if self._guarded:
+            self._table.check_guards()
         if done is None:
             return None
         if done is False:
@@ -128,6 +137,7 @@ class NativeExecutable:
 
     def _in_segments(self, held: list[Any]) -> list[Any]:
         table = self._table
+        table.poison()
         fresh = list(self._new_outputs())
         outside = [*fresh, *[None] * (len(table.outside) - len(fresh))]
         memory: dict[int, Any] = dict(zip(table.outside, fresh, strict=False))
@@ -147,6 +157,7 @@ class NativeExecutable:
             for n in segment.frees:
                 registers.pop(n, None)
                 memory.pop(table.results.get(n, -1), None)
+        table.check_guards()
         results = []
         for position, (view, (is_fresh, k)) in enumerate(zip(self.plan.results, self._sources, strict=True)):
             if view is None:

@@ -14,6 +14,7 @@ from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.pool import pool, threads
 from tinygraph.backends.native.printer import grain
 from tinygraph.backends.native.runtime import NEST_HEAD, entrance, entry_points
+from tinygraph.program import ProgramError
 from tinygraph.program.nest import COSTLY
 from tinygraph.program.plan import NestCall, Plan, read, written
 from tinygraph.program.rounds import Moving, Rounds, parts
@@ -23,8 +24,11 @@ __all__ = ["Segment", "Table"]
 
 _ALIGNED = 64
 
+#: In every byte of memory that was not written to, where it is guarded.
+_POISON = 0xFF
+
 #: Work, in nodes times elements, from which a nest is shared among threads, and of a part of it.
-_SHARED, _PART = 200_000, 60_000
+_SHARED, _PART = 600_000, 150_000
 
 #: Work from which a call lets go of Python's lock.
 _LONG = 400_000
@@ -123,6 +127,25 @@ class Table:
         found = bool(self._error[0])
         self._error[0] = 0
         return found
+
+    def poison(self) -> None:
+        """Where memory is guarded: fill it with what no value is computed from by right, NaN for floats."""
+        if self.plan.guards:
+            self._memory.fill(_POISON)
+
+    def check_guards(self) -> None:
+        """Where memory is guarded: see that nobody wrote behind a temporary.
+
+        Raises
+        ------
+        ProgramError
+            If somebody did: a fault of the compiler.
+        """
+        start = self._arena - self._memory.ctypes.data
+        for guard in self.plan.guards:
+            behind = self._memory[start + guard : start + -(-guard // _ALIGNED) * _ALIGNED + _ALIGNED]
+            if (behind != _POISON).any():
+                raise ProgramError(f"memory behind byte {guard} of the arena was written to")
 
     def temporary(self, storage: Storage) -> Any:
         """The memory of a temporary storage, as bytes."""
