@@ -15,3 +15,4 @@ __all__ = [
 
 # Costs, memory plans and text are in modules of their own, which load when they are first asked for.
 services.later("tinygraph.program.text", "program_text")
+services.later("tinygraph.program.plan_text", "plan_text")

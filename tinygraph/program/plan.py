@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tinygraph.graph import services
 from tinygraph.program.ir import Program
 from tinygraph.program.lower import Lowering
 from tinygraph.program.nest import Access, Nest
@@ -93,6 +94,9 @@ class Plan:
     fresh: dict[int, int]
     storages: list[Storage]
     guards: list[int]
+
+    def __str__(self) -> str:
+        return str(services.call("plan_text", self))
 
     @property
     def calls(self) -> bool:
