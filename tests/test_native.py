@@ -256,6 +256,22 @@ def test_functions_of_several_threads_never_see_half_of_an_update():
     assert set(w.get_value()) == {100.0}
 
 
+def test_what_runs_by_itself_may_look_at_what_its_function_updates():
+    w = tg.shared(np.zeros(300_000), "w")
+    seen = []
+
+    @tg.as_op([T.dvector], [T.dvector])
+    def look(x):
+        seen.append(w.get_value()[0])
+        return x * 2
+
+    x = T.dvector("x")
+    f = tg.function([x], T.exp(look(x)).sum(), updates=[(w, w + T.exp(look(x)))])
+    for _ in range(2):
+        f(np.zeros(300_000))
+    assert seen[-1] == 1
+
+
 def _in_child(queue, f, value):
     queue.put(float(f(value)))
 

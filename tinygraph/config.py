@@ -34,11 +34,13 @@ _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
     "on_unused_input": ("raise", ("raise", "warn", "ignore"), "what function does with an input nothing depends on"),
     "linker": (
         "native",
-        ("native", "reference"),
-        "what runs functions on NumPy: machine code, where llvmlite is installed, or one array call after the other",
+        ("native", "reference", "cuda"),
+        "what runs functions: on NumPy machine code, or with 'reference' one array call after the other, as on CuPy; "
+        "'cuda' compiles kernels for CuPy, too, which no GPU has run yet",
     ),
     "guard_memory": ("no", ("no", "yes"), "check that native functions write to nothing but their own memory; slow"),
     "cache_dir": ("", None, "folder for compiled code; empty for the system's usual place"),
+    "allow_tf32": (False, _BOOLS, "let compiled functions on CuPy round the operands of float32 products to 10 bits"),
     "threads": (0, None, "threads of native functions; 0 for one on each processor"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
     "forbid_dtype": ("", None, "a dtype that no operation may produce; the creating line raises"),
@@ -108,6 +110,7 @@ class Config:
     linker: str
     guard_memory: str
     cache_dir: str
+    allow_tf32: bool
     threads: int
     verify_programs: str
     forbid_dtype: str

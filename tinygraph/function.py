@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygraph import arrays
 from tinygraph.arguments import Argument, In
-from tinygraph.backends import ReferenceExecutable, native_backend
+from tinygraph.backends import ReferenceExecutable, cuda_backend, native_backend
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
@@ -371,14 +371,17 @@ class Function:
 
     def _compiled(self, program: Program) -> Any:
         """A Program ready to be called: as machine code where that can be had and was not declined."""
-        if self.backend == "numpy" and self.mode != "FAST_COMPILE" and self._linker == "native":
-            native = native_backend()
+        compiles = self._linker == "cuda" if self.backend == "cupy" else self._linker != "reference"
+        if compiles and self.mode != "FAST_COMPILE":
+            native = native_backend() if self.backend == "numpy" else cuda_backend()
             if native is not None:
                 leaves = {v: i for i, v in enumerate(self._closed.leaves)}
                 targets = [None] * len(self._closed.outputs) + [leaves.get(v) for v in self._closed.targets]
                 new = [program.buffers[program.outputs[len(self._closed.outputs) + i]] for i, _ in self._fixed]
                 if not all(b.type.known for b in new):
                     targets = [None] * len(targets)  # whether these fit shows at the end only
+                if self.backend == "cupy":
+                    return native(program, targets)
                 if self._arena is None:
                     self._arena = native.arena()
                 return native(program, targets, self._arena)

@@ -10,7 +10,7 @@ from typing import Any
 from tinygraph.backends.observer import Observer, Observers
 from tinygraph.backends.reference import ReferenceExecutable
 
-__all__ = ["Observer", "Observers", "ReferenceExecutable", "native_backend"]
+__all__ = ["Observer", "Observers", "ReferenceExecutable", "cuda_backend", "native_backend"]
 
 
 @functools.cache
@@ -28,3 +28,10 @@ def native_backend() -> Any:
     from tinygraph.backends.native.executable import NativeExecutable
 
     return NativeExecutable
+
+
+def cuda_backend() -> Any:
+    """The class of executables of kernels for CuPy; it has not run on a device yet."""
+    from tinygraph.backends.cuda.executable import CudaExecutable
+
+    return CudaExecutable

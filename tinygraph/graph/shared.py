@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,36 +37,42 @@ Use = tuple[frozenset[_Container], frozenset[_Container]]
 
 
 class InUse:
-    """The values that long calls use while they let go of Python's lock; truth says whether there are such calls."""
+    """The values that are in use while Python's lock may be let go of; truth says whether there are any."""
 
     def __init__(self) -> None:
-        self.calls: list[Use] = []
+        self.calls: list[tuple[int, Use]] = []  # each with its thread
         self._changed = threading.Condition()
 
     def __bool__(self) -> bool:
         return bool(self.calls)
 
-    def wait_for(self, container: _Container) -> None:
-        """Return when nobody writes to a value."""
-        with self._changed:
-            self._changed.wait_for(lambda: not any(container in written for _, written in self.calls))
+    @contextlib.contextmanager
+    def held(self, use: Use) -> Iterator[None]:
+        """A call for the length of a ``with`` block."""
+        self.enter(use)
+        try:
+            yield
+        finally:
+            self.leave(use)
 
     def enter(self, use: Use) -> None:
-        """Begin a call; waits while others write to what it reads, or use what it writes to."""
+        """Begin a call; waits while other threads write to what it reads, or use what it writes to."""
         reads, writes = use
+        me = threading.get_ident()
         with self._changed:
             self._changed.wait_for(
                 lambda: all(
                     writes.isdisjoint(read) and writes.isdisjoint(written) and reads.isdisjoint(written)
-                    for read, written in self.calls
+                    for other, (read, written) in self.calls
+                    if other != me
                 )
             )
-            self.calls.append(use)
+            self.calls.append((me, use))
 
     def leave(self, use: Use) -> None:
         """End a call."""
         with self._changed:
-            self.calls.remove(use)
+            self.calls.remove((threading.get_ident(), use))
             self._changed.notify_all()
 
 
@@ -103,13 +111,15 @@ class SharedVariable(Variable):
         return_internal_type
             True gives a CuPy array where the value lives on a GPU; otherwise it is a NumPy array.
         """
-        if IN_USE:
-            IN_USE.wait_for(self.container)
-        value = self.container.value
-        if not return_internal_type:
+        if borrow:
+            value = self.container.value
+            return value if return_internal_type else arrays.to_numpy(value)
+        with IN_USE.held((frozenset((self.container,)), frozenset())):  # while it is copied nobody may write to it
+            value = self.container.value
+            if return_internal_type:
+                return value.copy()
             host = arrays.to_numpy(value)
-            return host if borrow or host is not value else host.copy()
-        return value if borrow else value.copy()
+            return host.copy() if host is value else host
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value; ``borrow=True`` keeps the given array itself where it already fits.
@@ -120,9 +130,7 @@ class SharedVariable(Variable):
             If the value's number of dimensions, fixed extents or dtype do not fit; the old value stays.
         """
         value = self.checked(new_value, borrow)
-        if IN_USE:
-            IN_USE.wait_for(self.container)
-        with STATE_LOCK:
+        with IN_USE.held((frozenset(), frozenset((self.container,)))), STATE_LOCK:
             self.container.value = value
 
     def checked(self, value: Any, borrow: bool) -> Any:

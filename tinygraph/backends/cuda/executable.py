@@ -26,6 +26,7 @@ from tinygraph.backends.cuda.frame import Frame, constants_of
 from tinygraph.backends.cuda.kernel import ALIGNED, launches_of, words_of
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
+from tinygraph.config import config
 from tinygraph.errors import BackendError
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
@@ -85,7 +86,7 @@ class CudaExecutable:
     def __init__(self, program: Program, targets: Sequence[int | None], device: Device | None = None) -> None:
         self.program = program
         self.plan: Plan = plan_of(program, targets, rows.is_known)
-        self.device: Device = gpu() if device is None else device
+        self.device: Device = gpu(config.allow_tf32) if device is None else device
         self._reference: ReferenceExecutable | None = None
         self._lock = threading.Lock()
         self._launches = {id(call): launches for call, launches in launches_of(self.plan)}
