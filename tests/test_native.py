@@ -211,6 +211,15 @@ def test_guarded_memory_finds_what_writes_elsewhere():
         table.check_guards()
 
 
+def test_pooling_without_a_window_writes_nothing():
+    x = T.dmatrix("x")
+    with tg.config.change_flags(guard_memory="yes"):
+        y = T.signal.pool.pool_2d(x, (1, 2), ignore_border=True, stride=(1, 3))
+        f = tg.function([x], [y, tg.grad(y.sum(), x)])
+        results = f(np.ones((1, 1)))
+    assert [r.shape for r in results] == [(1, 0), (1, 1)]
+
+
 # --- threads and processes --------------------------------------------------------------------------------------------
 
 

@@ -30,7 +30,7 @@ class _Pooling:
     def __init__(self, lowering: Lowering, step: Instruction, n: int, lead: int) -> None:
         buffers = lowering.program.buffers
         shape: Shape = buffers[n].type.shape  # type: ignore[assignment]
-        if 0 in shape or 0 in buffers[step.outputs[0]].type.shape:
+        if any(0 in buffers[n].type.shape for n in (*step.inputs, *step.outputs)):
             raise Unsupported
         self.lowering = lowering
         self.builder = lowering.builder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Sequence
@@ -167,7 +168,18 @@ class NativeExecutable:
                 results.append(fresh[k] if is_fresh else held[k])
         return results
 
+    def _guarded_outputs(self) -> tuple[Any, ...]:
+        """Outputs with memory behind them that nobody may write to."""
+        made = []
+        for shape, dtype in self._fresh:
+            size = math.prod(shape) * dtype.itemsize
+            memory = self._table.guarded(size)
+            made.append(np.ndarray(shape, dtype, memory))
+        return tuple(made)
+
     def _new_outputs(self) -> tuple[Any, ...]:
+        if self._guarded:
+            return self._guarded_outputs()
         if True not in self._large:
             return tuple([np.empty(shape, dtype) for shape, dtype in self._fresh])
         made = []

@@ -112,6 +112,7 @@ class Table:
         self.results = {s.data: s.index for s in results}
         self._build()
         self._free()
+        self._outputs: list[tuple[int, Any]] = []
         self._table = np.array(self.words, dtype="int64")
         if start is None:
             for segment in self.segments:
@@ -133,6 +134,12 @@ class Table:
         if self.plan.guards:
             self._memory.fill(_POISON)
 
+    def guarded(self, size: int) -> Any:
+        """Memory for an output, and some behind it that is looked at after the call."""
+        memory = np.full(size + _ALIGNED, _POISON, dtype="uint8")
+        self._outputs.append((size, memory))
+        return memory
+
     def check_guards(self) -> None:
         """Where memory is guarded: see that nobody wrote behind a temporary.
 
@@ -141,6 +148,10 @@ class Table:
         ProgramError
             If somebody did: a fault of the compiler.
         """
+        for size, memory in self._outputs:
+            if (memory[size:] != _POISON).any():
+                raise ProgramError(f"memory behind an output of {size} bytes was written to")
+        self._outputs.clear()
         start = self._arena - self._memory.ctypes.data
         for guard in self.plan.guards:
             behind = self._memory[start + guard : start + -(-guard // _ALIGNED) * _ALIGNED + _ALIGNED]
