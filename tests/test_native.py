@@ -18,6 +18,7 @@ import tinygraph as tg
 import tinygraph.tensor as T
 from tinygraph.backends.native import cache, kernels
 from tinygraph.program import ProgramError
+from tinygraph.program.plan_check import verify_plan
 from tinygraph.program.steps import Call
 
 LONG = os.environ.get("TINYGRAPH_LONG", "") not in ("", "0")
@@ -61,6 +62,24 @@ def test_a_training_step_is_one_call_that_updates_in_place():
     assert "product" in text or "nest" in text
     assert "in place: " in text
     assert f"# {len(plan.steps)} steps, arena" in text
+
+
+def test_the_check_of_plans_finds_what_is_wrong():
+    f, _ = classifier(sizes=(6, 40, 3))
+    f(*batch(50))
+    plan = executable(f).plan
+    verify_plan(plan)
+    steps, offsets = list(plan.steps), dict(plan.offsets)
+    plan.steps[:2] = steps[1::-1]
+    with pytest.raises(ProgramError, match="before it is written"):
+        verify_plan(plan)
+    plan.steps[:] = [*steps[3:], *steps[:3]]
+    with pytest.raises(ProgramError, match=r"before it is written|can fail after|overwritten"):
+        verify_plan(plan)
+    plan.steps[:] = steps
+    plan.offsets.update(dict.fromkeys(offsets, 0))
+    with pytest.raises(ProgramError, match="alive together"):
+        verify_plan(plan)
 
 
 def test_another_batch_size_compiles_nothing():

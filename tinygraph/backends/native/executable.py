@@ -18,6 +18,7 @@ from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.config import config
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
+from tinygraph.program.plan_check import verify_plan
 from tinygraph.program.steps import Call, View
 
 __all__ = ["Arena", "NativeExecutable"]
@@ -64,6 +65,8 @@ class NativeExecutable:
         self._guarded = guarded = config.guard_memory == "yes"
         new = [i for i, target in enumerate(targets) if target is not None]
         self.plan = plan_of(program, targets, rows.is_known, guarded)
+        if config.verify_programs == "yes":
+            verify_plan(self.plan)
         self._reference: ReferenceExecutable | None = None
         self._table = Table(self.plan, (Arena() if guarded or arena is None else arena).memory(self.plan.arena))
         self._lock = threading.Lock()
