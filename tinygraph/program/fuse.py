@@ -382,10 +382,6 @@ class Builder:
                 made[i] = group.add(node.op, node.dtype, [made[a] for a in node.args], node.attr)
         return made[value.node]
 
-    def _register(self, group: Group) -> None:
-        """Make a group known under the shapes of its row values."""
-        self.by_shape.setdefault(group.row_shape, []).append(group)
-
     def _reducing(self, value: Value, axes: tuple[int, ...]) -> Group:
         """The group in which a value is reduced over these axes: its own, if that reduces nothing else."""
         group, shape = value.group, value.shape

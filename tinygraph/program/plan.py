@@ -99,10 +99,6 @@ class Plan:
         return str(services.call("plan_text", self))
 
     @property
-    def calls(self) -> bool:
-        return any(isinstance(step, Call) for step in self.steps)
-
-    @property
     def fallible(self) -> bool:
         """Whether running it can find an index out of bounds."""
         return any(

@@ -9,6 +9,7 @@ import functools
 
 from tinygraph.backends.native import blas
 from tinygraph.backends.native.kernels import built
+from tinygraph.backends.native.words import walker, words
 
 __all__ = ["HEAD", "alone", "kernel"]
 
@@ -19,37 +20,10 @@ __all__ = ["HEAD", "alone", "kernel"]
 HEAD = 5
 
 
-def _words(base: str, **fields: int) -> str:
-    """The values of words, given by number."""
-    lines = []
-    for name, i in fields.items():
-        lines.append(f"  %{name}_at = getelementptr i64, ptr {base}, i64 {i}")
-        lines.append(f"  %{name} = load i64, ptr %{name}_at")
-    return "\n".join(lines)
-
-
 _TEXT = f"""
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 
-define internal void @walk(ptr %code, ptr %end) {{
-entry:
-  br label %head
-head:
-  %at = phi ptr [ %code, %entry ], [ %next, %body ]
-  %more = icmp ult ptr %at, %end
-  br i1 %more, label %body, label %done
-body:
-  %f = load ptr, ptr %at
-  %size_at = getelementptr i64, ptr %at, i64 1
-  %size = load i64, ptr %size_at
-  %skip = call i64 %f(ptr %at)
-  %count = add i64 %size, %skip
-  %next = getelementptr i64, ptr %at, i64 %count
-  br label %head
-done:
-  ret void
-}}
-
+{walker("walk")}
 define internal void @move(ptr %words, ptr %pairs, i64 %count, i64 %rounds) {{
 entry:
   br label %head
@@ -76,7 +50,7 @@ done:
 
 define void @rounds(ptr %at, i64 %begin, i64 %end) {{
 entry:
-{_words("%at", size=0, moving=1, own=2, count=3, each=4)}
+{words("%at", size=0, moving=1, own=2, count=3, each=4)}
   %body_at = getelementptr i64, ptr %at, i64 {HEAD}
   %pairs = getelementptr i64, ptr %body_at, i64 %size
   %twice = mul i64 %moving, 2
@@ -118,7 +92,7 @@ done:
 @before = internal global i32 0
 
 define i64 @alone(ptr %at) {{
-{_words("%at", get=2, set=3)}
+{words("%at", get=2, set=3)}
   %was = atomicrmw add ptr @inside, i64 1 seq_cst
   %first = icmp eq i64 %was, 0
   br i1 %first, label %change, label %done
@@ -134,7 +108,7 @@ done:
 }}
 
 define i64 @again(ptr %at) {{
-{_words("%at", get=2, set=3)}
+{words("%at", get=2, set=3)}
   %was = atomicrmw sub ptr @inside, i64 1 seq_cst
   %last = icmp eq i64 %was, 1
   br i1 %last, label %change, label %done

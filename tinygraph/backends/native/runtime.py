@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinygraph.backends.native.kernels import built
+from tinygraph.backends.native.words import pointers, walker, words
 
 __all__ = ["NEST_HEAD", "entry_points"]
 
@@ -25,57 +26,20 @@ NEST_HEAD = 7
 _NAMES = ("enter", "scan", "nest", "shared_nest", "worker", "stop", "gemm", "gemv")
 
 
-class _Text:
-    """LLVM text of a function that reads its words."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def words(self, base: str, **fields: int) -> str:
-        """Addresses ``%name_at`` of words, given by number, and their values ``%name``, as numbers."""
-        lines = []
-        for name, i in fields.items():
-            lines.append(f"  %{name}_at = getelementptr i64, ptr {base}, i64 {i}")
-            lines.append(f"  %{name} = load i64, ptr %{name}_at")
-        return "\n".join(lines)
-
-    def pointers(self, base: str, **fields: int) -> str:
-        """The same for words that are addresses."""
-        return self.words(base, **fields).replace("= load i64", "= load ptr")
-
-
 def _walk() -> str:
-    t = _Text()
     return f"""
-define void @run(ptr %code, ptr %end) {{
-entry:
-  br label %head
-head:
-  %at = phi ptr [ %code, %entry ], [ %next, %body ]
-  %more = icmp ult ptr %at, %end
-  br i1 %more, label %body, label %done
-body:
-{t.pointers("%at", f=0)}
-{t.words("%at", size=1)}
-  %skip = call i64 %f(ptr %at)
-  %count = add i64 %size, %skip
-  %next = getelementptr i64, ptr %at, i64 %count
-  br label %head
-done:
-  ret void
-}}
-
+{walker("run")}
 define i64 @nest(ptr %at) {{
-{t.pointers("%at", f=2)}
-{t.words("%at", begin=3, end=4)}
+{pointers("%at", f=2)}
+{words("%at", begin=3, end=4)}
   %args = getelementptr i64, ptr %at, i64 {NEST_HEAD}
   call void %f(ptr %args, i64 %begin, i64 %end)
   ret i64 0
 }}
 
 define i64 @stop(ptr %at) {{
-{t.pointers("%at", error=2)}
-{t.words("%at", rest=3)}
+{pointers("%at", error=2)}
+{words("%at", rest=3)}
   %set = load i64, ptr %error
   %failed = icmp ne i64 %set, 0
   %skip = select i1 %failed, i64 %rest, i64 0
@@ -86,8 +50,8 @@ define i64 @stop(ptr %at) {{
 ; first row, bytes from row to row, row of the first turn, rows in a ring or 0
 define i64 @scan(ptr %at) {{
 entry:
-{t.words("%at", turns=2, changes=5)}
-{t.pointers("%at", code=3, code_end=4)}
+{words("%at", turns=2, changes=5)}
+{pointers("%at", code=3, code_end=4)}
   %first = getelementptr i64, ptr %at, i64 6
   br label %head
 head:
@@ -100,8 +64,8 @@ change:
   %more_i = icmp slt i64 %i, %changes
   br i1 %more_i, label %place, label %body
 place:
-{t.pointers("%c", word=0)}
-{t.words("%c", row_base=1, stride=2, start=3, ring=4)}
+{pointers("%c", word=0)}
+{words("%c", row_base=1, stride=2, start=3, ring=4)}
   %row0 = add i64 %turn, %start
   %is_ring = icmp ne i64 %ring, 0
   br i1 %is_ring, label %wrap, label %put
@@ -134,12 +98,11 @@ def _products() -> str:
     20 alpha, 21 beta. Those of ``gemv``: 2 function, 3 flag, 4 m, 5 n, 6 address of alpha or 0, 7 a, 8 lda, 9 x,
     10 incx, 11 y, 12 incy, 13 alpha, 14 beta.
     """
-    t = _Text()
     return f"""
 define i64 @gemm(ptr %at) {{
 entry:
-{t.pointers("%at", f=2, given=8, a0=9, b0=11, c0=14)}
-{t.words("%at", ta=3, tb=4, m=5, n=6, k=7, lda=10, ldb=12, ldc=15, count=16, sa=17, sb=18, sc=19, own=20, beta=21)}
+{pointers("%at", f=2, given=8, a0=9, b0=11, c0=14)}
+{words("%at", ta=3, tb=4, m=5, n=6, k=7, lda=10, ldb=12, ldc=15, count=16, sa=17, sb=18, sc=19, own=20, beta=21)}
   %none = icmp eq ptr %given, null
   %alpha = select i1 %none, ptr %own_at, ptr %given
   br label %head
@@ -163,8 +126,8 @@ done:
 }}
 
 define i64 @gemv(ptr %at) {{
-{t.pointers("%at", f=2, given=6, a=7, x=9, y=11)}
-{t.words("%at", t=3, m=4, n=5, lda=8, incx=10, incy=12, own=13, beta=14)}
+{pointers("%at", f=2, given=6, a=7, x=9, y=11)}
+{words("%at", t=3, m=4, n=5, lda=8, incx=10, incy=12, own=13, beta=14)}
   %none = icmp eq ptr %given, null
   %alpha = select i1 %none, ptr %own_at, ptr %given
   call void %f(ptr %t_at, ptr %m_at, ptr %n_at, ptr %alpha, ptr %a, ptr %lda_at, ptr %x, ptr %incx_at, ptr %beta_at,
@@ -191,7 +154,6 @@ def _threads() -> str:
     those that are inside; who comes late finds it closed and leaves. A thread that finds the pool in use by another
     does its work alone. Who computes which part changes from run to run, but not what the parts are.
     """
-    t = _Text()
     p = POOL
     return f"""
 declare i64 @syscall(i64, ...)
@@ -199,8 +161,8 @@ declare void @llvm.x86.sse2.pause()
 
 define internal void @take_parts(ptr %pool) {{
 entry:
-{t.pointers("%pool", f=p["kernel"], args=p["args"])}
-{t.words("%pool", end=p["end"], step=p["step"])}
+{pointers("%pool", f=p["kernel"], args=p["args"])}
+{words("%pool", end=p["end"], step=p["step"])}
   %next_at = getelementptr i64, ptr %pool, i64 {p["next"]}
   br label %head
 head:
@@ -262,8 +224,8 @@ leave:
 
 define i64 @shared_nest(ptr %at) {{
 entry:
-{t.pointers("%at", f=2, pool=6)}
-{t.words("%at", begin=3, end=4, step=5)}
+{pointers("%at", f=2, pool=6)}
+{words("%at", begin=3, end=4, step=5)}
   %args = getelementptr i64, ptr %at, i64 {NEST_HEAD}
   %owner_at = getelementptr i64, ptr %pool, i64 {p["owner"]}
   %owner = cmpxchg ptr %owner_at, i64 0, i64 1 seq_cst seq_cst
@@ -325,7 +287,6 @@ def _entrance() -> str:
     depend on it, then the extents, then for each such address the word and the offset. A pair: place and bytes of two
     values, the first one in the tuple of values, too.
     """
-    t = _Text()
     o = layout()
     give = "\n".join(
         f"""give_{name}:
@@ -340,16 +301,16 @@ define ptr @enter(ptr %self, ptr %args, i64 %count) {{
 entry:
   %words_at = getelementptr i8, ptr %self, i64 {o.data}
   %words = load ptr, ptr %words_at
-{t.pointers("%words", first=0, last=1, table=2, table_end=3, error=4, none=5, true=6, false=7, save=8, restore=9)}
-{t.pointers("%words", pairs=10, pairs_end=11, array_type=12)}
+{pointers("%words", first=0, last=1, table=2, table_end=3, error=4, none=5, true=6, false=7, save=8, restore=9)}
+{pointers("%words", pairs=10, pairs_end=11, array_type=12)}
   br label %head
 head:
   %at = phi ptr [ %first, %entry ], [ %next, %patched ]
   %more = icmp ult ptr %at, %last
   br i1 %more, label %record, label %apart
 record:
-{t.words("%at", size=0, source=1, place=2, ndim=4, flags=5, patches=6)}
-{t.pointers("%at", dtype=3)}
+{words("%at", size=0, source=1, place=2, ndim=4, flags=5, patches=6)}
+{pointers("%at", dtype=3)}
   %next = getelementptr i64, ptr %at, i64 %size
   %tuple_at = getelementptr ptr, ptr %args, i64 %source
   %tuple = load ptr, ptr %tuple_at
@@ -418,7 +379,7 @@ apart:
   %more_pairs = icmp ult ptr %pair, %pairs_end
   br i1 %more_pairs, label %pair_check, label %go
 pair_check:
-{t.words("%pair", left=0, left_size=1, right=2, right_size=3)}
+{words("%pair", left=0, left_size=1, right=2, right_size=3)}
   %values = load ptr, ptr %args
   %all = getelementptr i8, ptr %values, i64 {o.items}
   %left_slot = getelementptr ptr, ptr %all, i64 %left
