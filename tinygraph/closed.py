@@ -6,7 +6,7 @@ import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygraph.arguments import In, Out, declared
 from tinygraph.errors import DtypeError, InputError, MissingInputError, UnusedInputError, UpdateError
@@ -30,8 +30,7 @@ from tinygraph.types import TensorType
 __all__ = ["Closed", "close", "replaced"]
 
 
-@dataclass
-class Composites:
+class Composites(NamedTuple):
     """Which inputs and outputs are taken apart: the composite for each of them, or None."""
 
     inputs: list[Any]
@@ -67,7 +66,7 @@ def _composites(inputs: Sequence[Any], outputs: Sequence[Any]) -> Composites | N
     return Composites(taken, [v.outline() if isinstance(v, Composite) else None for v in outputs])
 
 
-@dataclass
+@dataclass(eq=False)
 class Closed:
     """A graph whose every leaf is an input, a shared variable or a constant.
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 __all__ = [
     "BackendError",
@@ -29,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class SourceLine:
+class SourceLine(NamedTuple):
     """One place in the user's program.
 
     Parameters
@@ -74,8 +72,7 @@ class SourceLine:
         return "\n".join(rows)
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """What an error says of one operand: its label, its type and shape as text, and where it came from."""
 
     label: str
@@ -87,10 +84,9 @@ class Operand:
         return f"{self.label}: {self.type}" + (f"  ({self.source})" if self.source else "")
 
 
-@dataclass
-class _Report:
+class _Report(NamedTuple):
     op: str = ""
-    operands: list[Operand] = field(default_factory=list)
+    operands: Sequence[Operand] = ()
     trace: Sequence[SourceLine] = ()
     gradient_of: Sequence[SourceLine] = ()
 

@@ -124,7 +124,7 @@ PATHS: dict[str, tuple[str, ...]] = {
         "ops.systems",
     ),
     "tensor.nnet": ("ops.activations", "ops.conv", "ops.conv_gradients", "ops.lookup", "ops.nnet", "ops.normalise"),
-    "tensor.nnet.abstract_conv": ("ops.conv", "ops.conv_gradients", "ops.upsampling"),
+    "tensor.nnet.abstract_conv": ("ops.conv", "ops.conv_classes", "ops.conv_gradients", "ops.upsampling"),
     "tensor.nnet.blocksparse": ("ops.lookup",),
     "tensor.nnet.bn": ("ops.normalise",),
     "tensor.nnet.conv": ("ops.conv",),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygraph.graph.node import Apply, Op, Variable
 from tinygraph.graph.provenance import Origin, origin_scope
@@ -14,8 +13,7 @@ from tinygraph.graph.walk import graph_inputs, toposort
 __all__ = ["Flat", "flattened"]
 
 
-@dataclass(frozen=True)
-class Flat:
+class Flat(NamedTuple):
     """A graph as data: leaves, and operations whose inputs are numbers of variables made before.
 
     Attributes

@@ -7,8 +7,7 @@ carried to each input, lane by lane. Broadcasting is undone in one place, here, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygraph.errors import DtypeError, TinygraphError
 from tinygraph.graph import Op
@@ -23,8 +22,7 @@ __all__ = ["ROWS", "Elementwise", "Row", "apply_row", "define"]
 LaneRule = Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One elementwise operation.
 
     Parameters

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -204,5 +203,5 @@ def _with_frees(steps: Sequence[Instruction], results: Sequence[int]) -> tuple[I
         used = {*step.reads, *step.outputs}
         frees = tuple(sorted(n for n in used if n in made and n not in seen))
         seen.update(used)
-        instructions.append(replace(step, frees=frees))
+        instructions.append(step._replace(frees=frees))
     return tuple(reversed(instructions))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tinygraph.graph import Variable
+from tinygraph.graph import Variable, toposort
+from tinygraph.ops.loop import Loop
 from tinygraph.rewrite.canonical import CANONICAL
 from tinygraph.rewrite.engine import RewriteError, Rules, Step, run
-from tinygraph.rewrite.loops import rewrite_loops
 from tinygraph.rewrite.pieces import PIECES
 from tinygraph.rewrite.stable import STABLE
 
@@ -29,6 +29,10 @@ def rewrite(roots: Sequence[Variable], leaves: Sequence[Variable], steps: list[S
         A list that every application of a rule is added to.
     """
     simpler = run(roots, leaves, RULES, steps)
+    if not any(isinstance(node.op, Loop) for node in toposort(simpler, stop=leaves)):
+        return simpler
+    from tinygraph.rewrite.loops import rewrite_loops  # many programs have none, and start sooner without its rules
+
     lighter = rewrite_loops(simpler, leaves, lambda results, inputs: rewrite(results, inputs, steps))
     if all(new is old for new, old in zip(lighter, simpler, strict=True)):
         return simpler

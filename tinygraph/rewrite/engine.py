@@ -8,8 +8,7 @@ no state; a rule returns an equal expression or None.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +33,7 @@ class RewriteError(AssertionError):
     """A rule that changes a type or never ends: a fault of the rule, never of the user."""
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One application of a rule: its name, what was there and what stands there now."""
 
     rule: str

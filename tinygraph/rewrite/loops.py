@@ -8,8 +8,7 @@ it, since they count from the end. After that, what need not be done step by ste
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygraph.graph import Apply, Body, Variable, apply_node, origin_scope, replace, toposort
 from tinygraph.ops.loop import Loop
@@ -42,8 +41,6 @@ def rewrite_loops(
         Rewrites the graph of a step: its outputs and inputs to equal outputs.
     """
     order = toposort(roots, stop=leaves)
-    if not any(isinstance(node.op, Loop) for node in order):
-        return list(roots)
     plans, asked = _plans(order, roots)
     new: dict[Variable, Any] = {}
     for node in order:
@@ -93,8 +90,7 @@ def _only_ends(order: Sequence[Apply], roots: Sequence[Variable]) -> set[Variabl
     return {v for node in order for v in node.outputs if v not in whole}
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     """What of a loop is needed, by position: states, other outputs, sequences, constants; and how many rows of each."""
 
     states: tuple[int, ...]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygraph.errors import DtypeError, InputError, MissingInputError, TinygraphError
 from tinygraph.graph import Constant, SharedVariable, Variable, copy_test_value, graph_inputs
@@ -23,16 +22,14 @@ from tinygraph.updates import OrderedUpdates
 __all__ = ["scan"]
 
 
-@dataclass
-class _Sequence:
+class _Sequence(NamedTuple):
     """The rows of a sequence that one tap reads, one for each step, and the inner variable of such a row."""
 
     rows: Any
     element: Any
 
 
-@dataclass
-class _Info:
+class _Info(NamedTuple):
     """What ``outputs_info`` says of an output that is fed back: its initial rows, oldest first, and its taps."""
 
     initial: Any

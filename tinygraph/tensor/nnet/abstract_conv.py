@@ -9,13 +9,15 @@ from tinygraph.ops.conv import (
     separable_conv2d,
     separable_conv3d,
 )
-from tinygraph.ops.conv_gradients import (
+from tinygraph.ops.conv_classes import (
     AbstractConv2d,
     AbstractConv2d_gradInputs,
     AbstractConv2d_gradWeights,
     AbstractConv3d,
     AbstractConv3d_gradInputs,
     AbstractConv3d_gradWeights,
+)
+from tinygraph.ops.conv_gradients import (
     conv2d_grad_wrt_inputs,
     conv2d_grad_wrt_weights,
     conv3d_grad_wrt_inputs,
