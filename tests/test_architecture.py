@@ -18,7 +18,7 @@ FLOORS = (
     ("autodiff", "batching", "derivatives", "extension", "opfromgraph", "rewrite", "streams", "surgery"),
     ("program",),
     ("backends",),
-    ("arguments", "closed", "function", "modes"),
+    ("arguments", "closed", "compiling", "function", "modes", "results"),
     (
         *("compat", "compile", "configdefaults", "configparser", "gof", "misc", "raise_op", "scalar"),
         "gradient",

@@ -30,8 +30,10 @@ def read(**environment):
 
 
 def test_flags_from_the_environment():
-    made = read(TINYGRAPH_FLAGS=" floatX=float32, mode = FAST_COMPILE,exception_verbosity=low,", TINYGRAPH_BACKEND="x")
-    assert (made.floatX, made.mode, made.backend) == ("float32", "FAST_COMPILE", "x")
+    made = read(
+        TINYGRAPH_FLAGS=" floatX=float32, mode = FAST_COMPILE,exception_verbosity=low,", TINYGRAPH_BACKEND="cupy:1"
+    )
+    assert (made.floatX, made.mode, made.backend) == ("float32", "FAST_COMPILE", "cupy:1")
     assert read(TINYGRAPH_FLAGS="floatX=float32", TINYGRAPH_FLOATX="float16").floatX == "float16"
     assert read(TINYGRAPH_DEVICE="cpu").backend == "numpy"
 
@@ -74,13 +76,27 @@ def test_flags_that_are_none():
 
 def test_the_device_is_the_backend():
     assert config.device == "cpu"
-    for device in ("gpu", "gpu0", "cuda", "cuda1"):
+    for device in ("gpu", "cuda"):
         config.device = device
         assert (config.backend, config.device) == ("cupy", "cuda")
+    for device in ("gpu12", "cuda12"):
+        config.device = device
+        assert (config.backend, config.device) == ("cupy:12", "cuda12")
     config.device = "cpu"
     assert config.backend == "numpy"
-    with pytest.raises(ConfigError):
-        config.device = "opencl0:0"
+    for device in ("opencl0:0", "cuda1x", "cuda:1"):
+        with pytest.raises(ConfigError):
+            config.device = device
+
+
+def test_backends_have_names():
+    for backend in ("cupy", "cupy:0", "cupy:3", "numpy"):
+        config.backend = backend
+        assert config.backend == backend
+    for backend in ("torch", "cupy:", "cupy:-1", "cupy:x", "numpy:1", ""):
+        with pytest.raises(ConfigError, match=r"config\.backend cannot be"):
+            config.backend = backend
+    assert config.backend == "numpy"
 
 
 def test_the_optimizer_is_the_mode():

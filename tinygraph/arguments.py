@@ -144,7 +144,8 @@ class Argument:
     label
         The function's name, for messages.
     backend
-        Name of the array library it is converted to.
+        Name of the array library that will take it, which arrays may be on the device of; what is in the host's memory
+        stays there, and the backend brings it to its device.
     allow_downcast
         What the function says of conversions, where the input's own declaration says nothing.
     """
@@ -157,6 +158,7 @@ class Argument:
         self._label = label
         self._xp = arrays.get(backend)
         self._array: Any = self._xp.ndarray
+        self._elsewhere = self._xp.number is not None
         self._dtype = np.dtype(self.type.dtype)
         self._ndim = self.type.ndim
         self._free = all(n is None for n in self.type.shape)
@@ -167,13 +169,15 @@ class Argument:
         Raises
         ------
         InputError
-            With the input's name and both sides, if the number of dimensions, a fixed extent or the dtype do not fit.
+            With the input's name and both sides, if the number of dimensions, a fixed extent or the dtype do not fit,
+            or the array is on another device.
         """
         if (
             type(value) is self._array
             and value.dtype == self._dtype
             and value.ndim == self._ndim
             and (self._free or self._fits(value.shape))
+            and not (self._elsewhere and not self._xp.holds(value))
         ):
             return value
         return self._converted(value)
@@ -203,7 +207,9 @@ class Argument:
 
     def _as_array(self, value: Any) -> Any:
         try:
-            array = self._xp.asarray(value)
+            array = self._xp.received(value)
+        except InputError as err:
+            raise self._error(err.problem, err.actual, err.hint, err.expected) from err
         except (ValueError, TypeError) as err:
             raise self._error(f"the value is no array: {err}", type(value).__name__) from err
         if array.dtype.kind not in "biuf":
@@ -215,7 +221,7 @@ class Argument:
         downcast = self._allow_downcast
         if self.spec.strict:
             raise self._error("wrong dtype, and the input is strict", have)
-        is_array = isinstance(value, (np.ndarray, np.generic, self._array)) and not isinstance(value, float)
+        is_array = (isinstance(value, np.generic) and not isinstance(value, float)) or hasattr(value, "__dlpack__")
         if downcast or have == want or _safe(have, want):
             return array.astype(want)
         if not is_array and downcast is None and is_float(want):
@@ -236,12 +242,12 @@ class Argument:
             return "for a single example add an axis: x[None, :]" if ndim == 1 else "add an axis with x[None]"
         return ""
 
-    def _error(self, problem: str, actual: str, hint: str = "") -> TinygraphError:
+    def _error(self, problem: str, actual: str, hint: str = "", expected: str = "") -> TinygraphError:
         name = f" {self.spec.name!r}" if self.spec.name else ""
         kind = _NAMES.get(self._ndim, f"{self._ndim}-d tensor")
         error = InputError(
             f"input {self.position}{name} of {self._label}: {problem}",
-            expected=f"{self.type.dtype} {kind} {shape_text(self.type.shape)}",
+            expected=expected or f"{self.type.dtype} {kind} {shape_text(self.type.shape)}",
             actual=actual,
             hint=hint,
         )

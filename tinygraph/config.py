@@ -17,8 +17,10 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from string import ascii_letters
 from typing import Any
 
+from tinygraph.arrays import NAMES
 from tinygraph.errors import TinygraphError
 from tinygraph.flags import IDLE
 
@@ -26,17 +28,16 @@ __all__ = ["Config", "ConfigError", "config"]
 
 _BOOLS = (False, True)
 
-#: name -> (default, allowed values or None for any text, what it does)
+#: name -> (default, allowed values or None for any, what it does)
 _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
     "floatX": ("float64", ("float16", "float32", "float64"), "dtype of untyped float constructors and of weak floats"),
-    "backend": ("numpy", None, "array library of new functions and shared variables: numpy or cupy"),
+    "backend": ("numpy", None, "where new functions run and shared variables live: numpy, cupy, cupy:1 and so on"),
     "mode": ("FAST_RUN", ("FAST_RUN", "FAST_COMPILE", "NanGuardMode", "DebugMode"), "default mode of function"),
     "on_unused_input": ("raise", ("raise", "warn", "ignore"), "what function does with an input nothing depends on"),
     "linker": (
         "native",
-        ("native", "reference", "cuda"),
-        "what runs functions: on NumPy machine code, or with 'reference' one array call after the other, as on CuPy; "
-        "'cuda' compiles kernels for CuPy, too, which no GPU has run yet",
+        ("native", "reference"),
+        "what runs functions: machine code, or with 'reference' one array call after the other",
     ),
     "guard_memory": ("no", ("no", "yes"), "check that native functions write to nothing but their own memory; slow"),
     "cache_dir": ("", None, "folder for compiled code; empty for the system's usual place"),
@@ -54,9 +55,10 @@ _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
     "exception_verbosity": ("low", ("low", "high"), "length of error messages: high shows every line that took part"),
 }
 
-#: Theano's names and values for some of these: name -> (setting, pattern of its values -> value here)
+#: Theano's names and values for some of these: name -> (setting, pattern of its values -> value here); a number at the
+#: end of the one follows the colon of the other.
 _ALIASES: dict[str, tuple[str, dict[str, str]]] = {
-    "device": ("backend", {"cpu": "numpy", "cuda": "cupy", "cuda[0-9]*": "cupy", "gpu*": "cupy"}),
+    "device": ("backend", {"cpu": "numpy", "cuda": "cupy", "gpu": "cupy", "cuda[0-9]*": "cupy:", "gpu[0-9]*": "cupy:"}),
     "optimizer": ("mode", {"fast_run": "FAST_RUN", "fast_compile": "FAST_COMPILE", "None": "FAST_COMPILE",
                            "merge": "FAST_COMPILE", "o[1-4]": "FAST_RUN", "unsafe": "FAST_RUN"}),
 }  # fmt: skip
@@ -148,7 +150,7 @@ class Config:
         target, values = _ALIASES[name]
         for pattern, meaning in values.items():
             if fnmatchcase(str(value), pattern):
-                return target, meaning
+                return target, meaning + str(value).lstrip(ascii_letters) if meaning.endswith(":") else meaning
         raise ConfigError(
             f"config.{name} cannot be {value!r}", expected=" or ".join(map(repr, values)), actual=repr(value)
         )
@@ -161,12 +163,13 @@ class Config:
             value = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower(), value)
         elif isinstance(_FLAGS[name][0], int):
             value = int(value) if str(value).isdecimal() else None
-        if value not in allowed if allowed else not isinstance(value, type(_FLAGS[name][0])):
-            raise ConfigError(
-                f"config.{name} cannot be {given!r}",
-                expected=" or ".join(map(repr, allowed)) if allowed else type(_FLAGS[name][0]).__name__,
-                actual=repr(given),
-            )
+        expected = " or ".join(map(repr, allowed)) if allowed else type(_FLAGS[name][0]).__name__
+        fits = value in allowed if allowed else isinstance(value, type(_FLAGS[name][0]))
+        if name == "backend":
+            expected = "'numpy', 'cupy', or 'cupy:1' and so on"
+            fits = fits and NAMES.fullmatch(value) is not None
+        if not fits:
+            raise ConfigError(f"config.{name} cannot be {given!r}", expected=expected, actual=repr(given))
         if name == "exception_verbosity":
             TinygraphError.verbose = value == "high"
         self.__dict__[name] = value
@@ -184,7 +187,9 @@ class Config:
             return self.__dict__[name]
         if name in _ALIASES:
             target, values = _ALIASES[name]
-            return next((v for v, meaning in values.items() if meaning == self.get(target)), self.get(target))
+            base, colon, number = self.get(target).partition(":")
+            theirs = next((v for v, meaning in values.items() if meaning == base), base)
+            return theirs + number if colon else theirs
         if name in IDLE:
             return IDLE[name][0]
         if any(known.startswith(f"{name}.") for known in IDLE):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinygraph import arrays
-from tinygraph.arguments import Argument, In
-from tinygraph.backends import ReferenceExecutable, cuda_backend, native_backend
+from tinygraph.arguments import Argument
 from tinygraph.closed import Closed, close, replaced
+from tinygraph.compiling import Compiler, Maker, Specialisation
 from tinygraph.config import config
 from tinygraph.errors import BackendError, InputError
 from tinygraph.graph import (
@@ -31,61 +30,15 @@ from tinygraph.graph import (
 from tinygraph.graph import replace as replace_variables
 from tinygraph.ops.convert import as_tensor
 from tinygraph.program import Program, specialise, verify
+from tinygraph.results import converter
 from tinygraph.rewrite import rewrite
 from tinygraph.surgery import FunctionGraph
 from tinygraph.types import Abstract, TensorType
 
-__all__ = ["Function", "Specialisation", "clone", "function"]
+__all__ = ["Function", "clone", "function"]
 
 #: How many specialisations a function keeps; the oldest goes first.
 _KEPT = 512
-
-
-@dataclass
-class Maker:
-    """What a function was made of.
-
-    Attributes
-    ----------
-    fgraph
-        The graph after rewriting, from inputs and shared variables to outputs and new values.
-    mode
-        As ``function`` took it.
-    inputs
-        The declared inputs.
-    """
-
-    fgraph: FunctionGraph
-    mode: Any
-    inputs: list[In]
-
-
-@dataclass
-class Specialisation:
-    """One signature that a function was compiled for.
-
-    Attributes
-    ----------
-    signature
-        Name and type of every input and shared variable.
-    seconds
-        Time that checking, specialising and preparing took.
-    program
-        What runs.
-    executable
-        The same, ready to be called on arrays.
-    run
-        What a call calls: the executable, or what watches it.
-    long
-        Whether a call lets go of Python's lock while it runs.
-    """
-
-    signature: str
-    seconds: float
-    program: Program
-    executable: Any
-    run: Callable[[Sequence[Any]], list[Any]]
-    long: bool = False
 
 
 def function(
@@ -135,7 +88,7 @@ def function(
     on_unused_input
         ``"raise"``, ``"warn"`` or ``"ignore"``; default ``config.on_unused_input``.
     backend
-        ``"numpy"`` or ``"cupy"``; default ``config.backend``.
+        ``"numpy"``, ``"cupy"``, or ``"cupy:1"`` and so on; default ``config.backend``.
 
     Raises
     ------
@@ -149,8 +102,7 @@ def function(
     >>> float(f([1, 2, 3])), float(f([4.0])), float(total.get_value())
     (6.0, 4.0, 10.0)
     """
-    where = backend or config.backend
-    arrays.get(where)
+    where = arrays.get(backend or config.backend).backend
     with no_test_values():
         closed = close(
             inputs,
@@ -216,7 +168,8 @@ class Function:
         self.mode = mode
         self.backend = backend
         self.trust_input = False
-        self._linker = _linker(mode)
+        self._xp = arrays.get(backend)
+        self._compiler = Compiler(backend, mode != "FAST_COMPILE" and _linker(mode) != "reference")
         self._closed = closed
         self._allow_downcast = allow_downcast
         for variable in closed.shared:
@@ -237,7 +190,6 @@ class Function:
         self._fixed = [(i, v) for i, v in enumerate(closed.targets) if any(n is not None for n in v.type.shape)]
         self._specialisations: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
         self._use = (frozenset(self._containers) - frozenset(self._targets), frozenset(self._targets))
-        self._arena: Any = None
         self._quick: Any = None
         self._bare = False
         self._count = len(closed.specs)
@@ -247,10 +199,16 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function.
 
+        The keyword ``as_`` says what results are, wherever they were computed: ``"numpy"``, ``"cupy"``, or
+        ``"dlpack"`` for arrays of their own, where they were computed, that PyTorch or JAX takes by ``from_dlpack``
+        without a copy; nothing here writes to them again. Without it they are arrays of the function's backend.
+
         Raises
         ------
         InputError
-            If the arguments do not fit the inputs.
+            If the arguments do not fit the inputs, or ``as_`` is used where an input has that name, too.
+        BackendError
+            If the device has no memory left; its text shows who holds it.
         ShapeError
             If their shapes do not fit each other; raised at the first call with these shapes, before anything is
             computed. Whenever a call raises, no shared variable has changed.
@@ -261,17 +219,28 @@ class Function:
                 results = quick((*args, *[c.value for c in self._containers]))
                 if results is not None:
                     return results[0] if self._bare else self._handed_out(results)
+            if "as_" in kwargs:
+                return self._called_as(kwargs.pop("as_"), args, kwargs)
             values: Sequence[Any] = args
             if kwargs or len(args) != len(self._arguments):
                 values = self._bound(args, kwargs)
-            if not self.trust_input:
-                values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
-            while True:
-                known, results = self._run(values)
-                if results is not None:
-                    self._quick = getattr(known.run, "quick", None) if not known.long else None
-                    self._bare = getattr(known.run, "settled", False) and self._closed.bare
-                    return self._handed_out(results)
+            with self._xp.here():
+                if not self.trust_input:
+                    values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
+                while True:
+                    known, results = self._run(values)
+                    if results is not None:
+                        self._quick = getattr(known.run, "quick", None) if not known.long else None
+                        self._bare = getattr(known.run, "settled", False) and self._closed.bare
+                        return self._handed_out(results)
+
+    def _called_as(self, as_: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A call whose results are wanted as ``as_`` says."""
+        convert = converter(as_, [spec.name for spec in self._closed.specs], _label(self.name))
+        results = Function.__call__(self, *args, **kwargs)
+        if isinstance(results, dict):
+            return {name: convert(result) for name, result in results.items()}
+        return [convert(result) for result in results] if isinstance(results, list) else convert(results)
 
     def _run(self, values: Sequence[Any]) -> tuple[Specialisation, list[Any] | None]:
         """The specialisation for these arguments and its results; None if the call must wait for others first."""
@@ -370,22 +339,13 @@ class Function:
         return made
 
     def _compiled(self, program: Program) -> Any:
-        """A Program ready to be called: as machine code where that can be had and was not declined."""
-        compiles = self._linker == "cuda" if self.backend == "cupy" else self._linker != "reference"
-        if compiles and self.mode != "FAST_COMPILE":
-            native = native_backend() if self.backend == "numpy" else cuda_backend()
-            if native is not None:
-                leaves = {v: i for i, v in enumerate(self._closed.leaves)}
-                targets = [None] * len(self._closed.outputs) + [leaves.get(v) for v in self._closed.targets]
-                new = [program.buffers[program.outputs[len(self._closed.outputs) + i]] for i, _ in self._fixed]
-                if not all(b.type.known for b in new):
-                    targets = [None] * len(targets)  # whether these fit shows at the end only
-                if self.backend == "cupy":
-                    return native(program, targets)
-                if self._arena is None:
-                    self._arena = native.arena()
-                return native(program, targets, self._arena)
-        return ReferenceExecutable(program, self.backend)
+        """A Program ready to be called."""
+        leaves = {v: i for i, v in enumerate(self._closed.leaves)}
+        first = len(self._closed.outputs)
+        targets = [None] * first + [leaves.get(v) for v in self._closed.targets]
+        if not all(program.buffers[program.outputs[first + i]].type.known for i, _ in self._fixed):
+            targets = [None] * len(targets)  # whether these fit shows at the end only
+        return self._compiler(program, targets)
 
     def _runner(self, executable: Any) -> Callable[[Sequence[Any]], list[Any]]:
         return executable if isinstance(self.mode, str) else self.mode.runner(self._closed, executable)
@@ -399,8 +359,8 @@ class Function:
             As the call would.
         """
         given = self._bound(args, kwargs)
-        values = [argument.convert(value) for argument, value in zip(self._arguments, given, strict=True)]
-        with self._lock:
+        with self._lock, self._xp.here():
+            values = [argument.convert(value) for argument, value in zip(self._arguments, given, strict=True)]
             with STATE_LOCK:
                 values += [container.value for container in self._containers]
             key = tuple([value.shape for value in values])

@@ -127,8 +127,8 @@ class RandomStreams:
             and a sample.
         """
         before = self._rstate
-        value = arrays.get(config.backend).asarray(self._next())
-        state = RandomStateSharedVariable(TensorType("uint64", (2,)), value, config.backend)
+        xp = arrays.get(config.backend)
+        state = RandomStateSharedVariable(TensorType("uint64", (2,)), xp.taken(self._next()), xp.backend)
         state.tag.is_rng = True
         try:
             following, sample = op(state, *args, **kwargs)

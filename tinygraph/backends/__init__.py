@@ -9,8 +9,9 @@ from typing import Any
 
 from tinygraph.backends.observer import Observer, Observers
 from tinygraph.backends.reference import ReferenceExecutable
+from tinygraph.backends.trial import Trial
 
-__all__ = ["Observer", "Observers", "ReferenceExecutable", "cuda_backend", "native_backend"]
+__all__ = ["Observer", "Observers", "ReferenceExecutable", "Trial", "cuda_backend", "native_backend"]
 
 
 @functools.cache

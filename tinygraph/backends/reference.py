@@ -25,7 +25,7 @@ class ReferenceExecutable:
     program
         What to run.
     backend
-        ``"numpy"`` or ``"cupy"``.
+        ``"numpy"``, ``"cupy"``, or ``"cupy:1"`` and so on.
     """
 
     def __init__(self, program: Program, backend: str) -> None:
@@ -35,7 +35,7 @@ class ReferenceExecutable:
         self._registers: list[Any] = [None] * len(program.buffers)
         for buffer in program.buffers:
             if buffer.kind == "constant":
-                self._registers[buffer.index] = self._xp.asarray(buffer.value)
+                self._registers[buffer.index] = self._xp.taken(buffer.value)
         self._bodies = [tuple(ReferenceExecutable(p, backend) for p in step.inner) for step in program.instructions]
         self._steps = [
             (_compute(step, bodies), self._sources(step), step.outputs, step.frees, step.guard)
@@ -53,7 +53,9 @@ class ReferenceExecutable:
         return tuple(sources)
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
-        """The outputs of the Program for these inputs, as arrays that nobody else holds.
+        """The outputs of the Program for these inputs, as arrays of the device that nobody else holds.
+
+        Inputs are arrays of the device or NumPy's.
 
         Raises
         ------
@@ -65,7 +67,7 @@ class ReferenceExecutable:
         registers = self._filled(values)
         done = 0
         try:
-            with arrays.ignore_floating_point():
+            with self._xp.here(), arrays.ignore_floating_point():
                 for compute, inputs, outputs, frees, guard in self._steps:
                     if not guard or _holds(guard, registers):
                         result = compute(xp, *[registers[n] for n in inputs])
@@ -89,8 +91,8 @@ class ReferenceExecutable:
         """As a call, with an observer that is told of every instruction; what it raises ends the run."""
         program = self.program
         registers = self._filled(values)
-        observer.start(program, values)
-        with arrays.ignore_floating_point():
+        observer.start(program, [registers[n] for n in program.inputs])
+        with self._xp.here(), arrays.ignore_floating_point():
             for position, (compute, sources, outputs, frees, guard) in enumerate(self._steps):
                 if not guard or _holds(guard, registers):
                     inputs = [registers[n] for n in sources]
@@ -130,15 +132,16 @@ class ReferenceExecutable:
         """The registers before the first instruction."""
         registers = self._registers.copy()
         for number, value in zip(self.program.inputs, values, strict=True):
-            registers[number] = value
+            registers[number] = value if self._xp.number is None else self._xp.taken(value)
         return registers
 
     def _results(self, registers: Sequence[Any]) -> list[Any]:
         xp = self._xp
-        return [
-            xp.array(registers[n]) if copied else xp.asarray(registers[n])
-            for n, copied in zip(self.program.outputs, self.program.copied, strict=True)
-        ]
+        with xp.here():
+            return [
+                xp.array(registers[n]) if copied else xp.asarray(registers[n])
+                for n, copied in zip(self.program.outputs, self.program.copied, strict=True)
+            ]
 
 
 def located(err: Exception, step: Instruction, inputs: Sequence[Any]) -> Exception:

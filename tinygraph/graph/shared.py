@@ -87,7 +87,7 @@ class SharedVariable(Variable):
     default_update
         An expression that every function using the variable updates it with, unless it is given another update.
     backend
-        Name of the array library that holds the value.
+        Name of the array library that holds the value, with the device where that is not the first.
     """
 
     __slots__ = ("backend", "container", "default_update")
@@ -117,7 +117,7 @@ class SharedVariable(Variable):
         with IN_USE.held((frozenset((self.container,)), frozenset())):  # while it is copied nobody may write to it
             value = self.container.value
             if return_internal_type:
-                return value.copy()
+                return self._copied(value)
             host = arrays.to_numpy(value)
             return host.copy() if host is value else host
 
@@ -128,6 +128,8 @@ class SharedVariable(Variable):
         ------
         UpdateError
             If the value's number of dimensions, fixed extents or dtype do not fit; the old value stays.
+        InputError
+            If it is an array on another device, or requires a gradient.
         """
         value = self.checked(new_value, borrow)
         with IN_USE.held((frozenset(), frozenset((self.container,)))), STATE_LOCK:
@@ -136,11 +138,10 @@ class SharedVariable(Variable):
     def checked(self, value: Any, borrow: bool) -> Any:
         """The value as this variable would hold it."""
         xp = arrays.get(self.backend)
-        array = xp.asarray(value)
+        taken = array = xp.taken(value)
         if array.dtype.name != self.dtype and np.result_type(array.dtype, self.dtype) != np.dtype(self.dtype):
-            is_array = isinstance(value, (np.ndarray, np.generic))
-            converted = array.astype(self.dtype)
-            if is_array or not bool((converted == array).all()):
+            is_array = isinstance(value, np.generic) or hasattr(value, "__dlpack__")
+            if is_array or not _is_exact(xp, array, self.dtype):
                 raise UpdateError(
                     f"shared variable {self} cannot take this value without losing precision",
                     expected=self.dtype,
@@ -148,9 +149,9 @@ class SharedVariable(Variable):
                     hint=f"convert it first: value.astype({self.dtype!r})",
                 )
         self.check_shape(array.shape)
-        array = xp.ascontiguousarray(array, dtype=self.dtype).reshape(array.shape)
-        may_alias = array is value or (isinstance(value, xp.ndarray) and xp.shares_memory(array, value))
-        return array.copy() if may_alias and not borrow else array
+        with xp.here():
+            array = xp.ascontiguousarray(array, dtype=self.dtype).reshape(array.shape)
+        return array if borrow else _own(xp, array, taken, value)
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Raise UpdateError unless a value of this shape fits the type."""
@@ -166,9 +167,13 @@ class SharedVariable(Variable):
         """Set every element to zero."""
         self.set_value(np.zeros(self.container.value.shape, self.dtype), borrow=True)
 
+    def _copied(self, value: Any) -> Any:
+        with arrays.get(self.backend).here():
+            return value.copy()
+
     def clone_with_value(self) -> Any:
         """Another variable with a copy of the value."""
-        other = type(self)(self.type, self.container.value.copy(), self.backend, self.name)
+        other = type(self)(self.type, self._copied(self.container.value), self.backend, self.name)
         other.default_update = self.default_update
         return other
 
@@ -177,6 +182,18 @@ class SharedVariable(Variable):
         other = type(self)(self.type, None, self.backend, self.name)
         other.container = self.container
         return other
+
+
+def _is_exact(xp: Any, array: Any, dtype: str) -> bool:
+    """Whether no element changes when it is converted."""
+    with xp.here():
+        return bool((array.astype(dtype) == array).all())
+
+
+def _own(xp: Any, array: Any, taken: Any, value: Any) -> Any:
+    """An array, copied if it may be in the memory of the value that it was made of, by way of ``taken``."""
+    with xp.here():
+        return array.copy() if not xp.copies(value) and xp.may_share_memory(array, taken) else array
 
 
 def shared(
@@ -195,8 +212,8 @@ def shared(
     Parameters
     ----------
     value
-        An array, a nested list or a number. Python floats take ``config.floatX``; everything else keeps its dtype.
-        A SciPy sparse matrix makes a sparse variable.
+        An array, a nested list or a number; arrays of other libraries are taken through DLPack. Python floats take
+        ``config.floatX``; everything else keeps its dtype. A SciPy sparse matrix makes a sparse variable.
     name
         For messages and pictures.
     strict, allow_downcast
@@ -206,7 +223,7 @@ def shared(
     broadcastable
         Pattern of bools; True fixes an extent at 1. By default no extent is fixed, so ``set_value`` may change them.
     backend
-        ``"numpy"`` or ``"cupy"``; default ``config.backend``.
+        Where the value lives: ``"numpy"``, ``"cupy"``, or ``"cupy:1"`` and so on; default ``config.backend``.
     dtype
         Convert the value to this dtype first.
 
@@ -214,6 +231,8 @@ def shared(
     ------
     DtypeError
         If the value is a symbolic variable or no array of numbers.
+    InputError
+        If it is an array on another device, or requires a gradient.
 
     >>> import numpy as np, tinygraph as tg
     >>> w = tg.shared(np.zeros((2, 3)), "w")
@@ -232,20 +251,20 @@ def shared(
     if hasattr(value, "tocsr"):
         return services.call("shared_sparse", value, name, backend=where, dtype=dtype)
     xp = arrays.get(where)
-    array = xp.asarray(value)
+    taken = array = xp.taken(value)
     if array.dtype.kind not in "biuf":
         raise DtypeError(
             f"cannot make a shared variable of {value!r}", expected="an array or a number", actual=str(array.dtype)
         )
+    wanted = array.dtype.newbyteorder("=")
     if dtype is not None:
-        array = array.astype(canonical_dtype(dtype))
+        wanted = canonical_dtype(dtype)
     elif type(value) is float:
-        array = array.astype(config.floatX)
-    elif array.dtype.byteorder == ">":
-        array = array.astype(array.dtype.newbyteorder("="))
-    kept = array is value or (isinstance(value, xp.ndarray) and xp.shares_memory(array, value))
-    if kept and not borrow:
-        array = array.copy()
+        wanted = config.floatX
+    with xp.here():
+        array = array.astype(wanted, copy=False)
+    if not borrow:
+        array = _own(xp, array, taken, value)
     if broadcastable is not None and len(broadcastable) != array.ndim:
         raise DtypeError(
             "broadcastable needs one entry for each dimension",
@@ -253,6 +272,6 @@ def shared(
             actual=f"{len(broadcastable)} entries",
         )
     shape = (None,) * array.ndim if broadcastable is None else tuple(1 if b else None for b in broadcastable)
-    variable = TensorType.shared_class(TensorType(array.dtype.name, shape), array, where, name)
+    variable = TensorType.shared_class(TensorType(array.dtype.name, shape), array, xp.backend, name)
     variable.check_shape(array.shape)
     return variable

@@ -93,7 +93,8 @@ def constant(x: Any, name: str | None = None, ndim: int | None = None, dtype: An
     Parameters
     ----------
     x
-        A number, array or nested list; Python floats take ``config.floatX``.
+        A number, nested list or array, of CuPy or of another library in the host's memory, too. Python floats take
+        ``config.floatX``.
     name
         For messages and pictures.
     ndim
@@ -125,7 +126,7 @@ _INTEGERS = ("int8", "int16", "int32", "int64")
 
 
 def _typed_constant(x: Any, dtype: str) -> Any:
-    data = x.data if isinstance(x, Constant) else np.asarray(x)
+    data = np.asarray(x) if isinstance(x, float) else as_variable(x).data
     with np.errstate(all="ignore"):
         return TensorType.constant_class(None, data.astype(dtype))
 

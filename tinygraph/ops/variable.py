@@ -48,7 +48,8 @@ def _takes(other: Any) -> bool:
     if isinstance(other, (Variable, bool, int, float, list, tuple)):
         return True
     kind = type(other)
-    return hasattr(kind, "__array__") and getattr(kind, "__array_ufunc__", 0) is not None
+    is_array = hasattr(kind, "__array__") or hasattr(kind, "__dlpack__")
+    return is_array and getattr(kind, "__array_ufunc__", 0) is not None
 
 
 def _operators(function: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:

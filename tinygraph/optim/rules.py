@@ -126,7 +126,7 @@ def _fitting(op: str, param: Any, gradient: Any) -> Any:
 def _memory(param: Any, label: str) -> Any:
     """A shared variable of zeros with the type, shape and place of a parameter."""
     shape = param.get_value(borrow=True, return_internal_type=True).shape
-    zeros = arrays.get(param.backend).zeros(shape, dtype=param.dtype)
+    zeros = arrays.get(param.backend).taken(np.zeros(shape, param.dtype))
     return type(param)(param.type, zeros, param.backend, f"{param.name} {label}" if param.name else label)
 
 
