@@ -141,6 +141,21 @@ static char *shim_aligned(char *place, int size) {
 }
 #define TG_ALIGNED(place, size) shim_aligned(place, size)
 
+// float16 numbers, where PTX has instructions.
+#define TG_HALF
+static float tg_from_half(unsigned short bits) {
+  _Float16 a;
+  memcpy(&a, &bits, 2);
+  return (float)a;
+}
+template <class T> unsigned short tg_to_half(T a) {
+  static_assert(sizeof(T) >= 4 && T(0.5) != T(0), "floats are rounded, nothing else");
+  const _Float16 rounded = (_Float16)a;
+  unsigned short bits;
+  memcpy(&bits, &rounded, 2);
+  return bits;
+}
+
 template <class T> T __shfl_down_sync(unsigned int, T value, int by, int width) {
   const int lane = shim::current % shim::WARP;
   return shim::shuffled(value, lane % width + by < width ? lane + by : lane, 100 + by * 64 + width);

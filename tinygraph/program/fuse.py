@@ -132,6 +132,19 @@ class Builder:
             group.row_nodes.add(node)
         return Value(dtype, shape, group=group, node=node, row=rows)
 
+    def cast(self, dtype: str, value: Value, shape: Shape | None = None) -> Value:
+        """A value in another dtype; where that is computed, it may be broadcast to a shape."""
+        if value.dtype == dtype:
+            return value
+        if value.uniform is not None:
+            with np.errstate(all="ignore"):
+                return Value(dtype, value.shape, uniform=value.uniform.astype(dtype))
+        return self.map("cast", dtype, value.shape if shape is None else shape, value)
+
+    def wide(self, value: Value, shape: Shape | None = None) -> Value:
+        """A value in the dtype in which sums are made: float16 as float32, which ``cast`` may broadcast to a shape."""
+        return self.cast("float32", value, shape) if value.dtype == "float16" else value
+
     def index(self, shape: Shape, strides: Shape, start: int = 0, near: Sequence[Value] = ()) -> Value:
         """An int64 tensor that counts: ``start`` plus the place along each axis times a stride."""
         group = self._group(shape, near)
@@ -154,6 +167,8 @@ class Builder:
 
     def reduce(self, kind: str, value: Value, axes: Sequence[int], keepdims: bool) -> Value:
         """One value for each place outside ``axes``: ``sum``, ``prod``, ``max``, ``min``, ``any`` or ``all``."""
+        if value.dtype == "float16" and kind in ("sum", "prod"):
+            return self.cast("float16", self.reduce(kind, self.wide(value), axes, keepdims))
         shape = value.shape
         target = tuple(1 if i in axes else n for i, n in enumerate(shape) if keepdims or i not in axes)
         axes = tuple(i for i in axes if shape[i] != 1)

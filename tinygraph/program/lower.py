@@ -28,7 +28,7 @@ from tinygraph.program.turned import Turned
 
 __all__ = ["DTYPES", "Lowering", "Pending", "lowers", "lowers_turned"]
 
-#: Those that nests compute with.
+#: Those that nests compute with; float16 is one of them where the backend has operations on it.
 DTYPES = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
 )
@@ -100,6 +100,7 @@ class Lowering:
         """``elementwise`` says of an operation and the dtype of its operands whether the backend has it in lanes."""
         self.program = program
         self.elementwise = elementwise
+        self.dtypes = DTYPES | {"float16"} if elementwise("add", "float16") else DTYPES
         self.builder = Builder()
         self.values: dict[int, Value | None] = {}
         self.uses = [0] * len(program.buffers)
@@ -117,7 +118,7 @@ class Lowering:
     def _enter(self, n: int, kind: str, data: Any) -> None:
         type = self.program.buffers[n].type
         shape: Shape = type.shape  # type: ignore[assignment]
-        if not type.known or type.dtype not in DTYPES:
+        if not type.known or type.dtype not in self.dtypes:
             self.values[n] = None
             return
         storage = self.builder.storage(kind, type.dtype, math.prod(shape), data)
@@ -127,7 +128,7 @@ class Lowering:
         """The value of a buffer."""
         if n not in self.values:
             data = self.program.buffers[n].value
-            self.values[n] = self.builder.constant(data) if data.dtype.name in DTYPES else None
+            self.values[n] = self.builder.constant(data) if data.dtype.name in self.dtypes else None
         value = self.values[n]
         if isinstance(value, Pending):
             value = self.values[n] = self.made(value)
@@ -144,7 +145,9 @@ class Lowering:
         rule = RULES.get(type(step.op))
         plain = not step.guard and not step.op.effects
         self.current = step
-        typed = all(b.type.known and b.type.dtype in DTYPES for b in (*outputs, *(buffers[n] for n in step.inputs)))
+        typed = all(
+            b.type.known and b.type.dtype in self.dtypes for b in (*outputs, *(buffers[n] for n in step.inputs))
+        )
         if (rule is not None or type(step.op) in TURNED_RULES) and plain and typed:
             fused = self._accumulated(step)
             if fused is not None:
@@ -179,7 +182,7 @@ class Lowering:
     def _call(self, position: int, step: Instruction, outputs: Sequence[Buffer]) -> None:
         """Leave an instruction to be run by itself; its inputs are brought to memory."""
         inputs = [v if (v := self.value(n)) is not None else n for n in step.reads]
-        known = [b for b in outputs if b.type.known and b.type.dtype in DTYPES]
+        known = [b for b in outputs if b.type.known and b.type.dtype in self.dtypes]
         made = self.builder.call(position, inputs, [(b.type.dtype, b.type.shape, b.index) for b in known])  # type: ignore[misc]
         self.values.update(dict.fromkeys(step.outputs))
         for b, v in zip(known, made, strict=True):
@@ -247,7 +250,7 @@ class Lowering:
         down, across = view.strides[1:]
         plain = (across == 1 or columns == 1) and (down >= columns or rows == 1)
         turned = (down == 1 or rows == 1) and (across >= rows or columns == 1)
-        if plain or turned or view.storage.size == 0:
+        if (view.strides[0] >= 0 and (plain or turned)) or view.storage.size == 0:
             return view
         return self.builder.view(self.builder.copied(view))
 
@@ -283,12 +286,7 @@ def _elementwise(lowering: Lowering, op: Elementwise, inputs: Sequence[Value], o
 @lowers(Cast)
 def _cast(lowering: Lowering, op: Cast, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
     (x,) = inputs
-    if x.dtype == op.dtype:
-        return [x]
-    if x.uniform is not None:
-        with np.errstate(all="ignore"):
-            return [Value(op.dtype, x.shape, uniform=x.uniform.astype(op.dtype))]
-    return [lowering.builder.map("cast", op.dtype, x.shape, x)]
+    return [lowering.builder.cast(op.dtype, x)]
 
 
 # --- layout -----------------------------------------------------------------------------------------------------------
@@ -409,20 +407,23 @@ def _against_zero(op: Reduce, x: Value) -> Sequence[Value]:
 
 @lowers(Softmax)
 def _softmax(lowering: Lowering, op: Softmax, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    (x,), builder = inputs, lowering.builder
+    builder = lowering.builder
+    x = builder.wide(inputs[0])
     top = builder.reduce("max", x, (op.axis,), True)
     e = builder.map("exp", x.dtype, x.shape, builder.map("sub", x.dtype, x.shape, x, top))
     total = builder.reduce("sum", e, (op.axis,), True)
-    return [builder.map("true_div", x.dtype, x.shape, e, total)]
+    return [builder.cast(inputs[0].dtype, builder.map("true_div", x.dtype, x.shape, e, total))]
 
 
 @lowers(LogSoftmax)
 def _log_softmax(lowering: Lowering, op: LogSoftmax, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    (x,), builder = inputs, lowering.builder
+    builder = lowering.builder
+    x = builder.wide(inputs[0])
     top = builder.reduce("max", x, (op.axis,), True)
     shifted = builder.map("sub", x.dtype, x.shape, x, top)
     total = builder.reduce("sum", builder.map("exp", x.dtype, x.shape, shifted), (op.axis,), True)
-    return [builder.map("sub", x.dtype, x.shape, shifted, builder.map("log", x.dtype, total.shape, total))]
+    out = builder.map("sub", x.dtype, x.shape, shifted, builder.map("log", x.dtype, total.shape, total))
+    return [builder.cast(inputs[0].dtype, out)]
 
 
 @lowers(SoftmaxGrad)
@@ -434,7 +435,8 @@ def _softmax_grad(lowering: Lowering, op: SoftmaxGrad, inputs: Sequence[Value], 
 
 @lowers(LogSumExp)
 def _log_sum_exp(lowering: Lowering, op: LogSumExp, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    (x,), builder = inputs, lowering.builder
+    builder = lowering.builder
+    x = builder.wide(inputs[0])
     if 0 in x.shape:
         raise Unsupported
     dtype = x.dtype
@@ -444,7 +446,7 @@ def _log_sum_exp(lowering: Lowering, op: LogSumExp, inputs: Sequence[Value], out
     e = builder.map("exp", dtype, x.shape, builder.map("sub", dtype, x.shape, x, top))
     total = builder.reduce("sum", e, op.axes, True)
     out = builder.map("add", dtype, top.shape, builder.map("log", dtype, top.shape, total), top)
-    return [builder.reshape(out, outputs[0].type.shape)]  # type: ignore[arg-type]
+    return [builder.cast(inputs[0].dtype, builder.reshape(out, outputs[0].type.shape))]  # type: ignore[arg-type]
 
 
 # --- products ---------------------------------------------------------------------------------------------------------
@@ -454,7 +456,7 @@ def _log_sum_exp(lowering: Lowering, op: LogSumExp, inputs: Sequence[Value], out
 def _matmul(lowering: Lowering, op: MatMul, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
     x, y = inputs
     shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
-    if x.dtype not in ("float32", "float64"):
+    if not x.dtype.startswith("float"):
         raise Unsupported
     builder = lowering.builder
     if len(x.shape) == 1:
@@ -480,21 +482,25 @@ def _stacked(builder: Builder, x: Value, stack: Shape) -> Value:
 def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Value:
     """The product of two stacks of matrices, in a nest where it is small."""
     stack, rows, inner = x.shape
-    columns = y.shape[2]
+    columns, builder = y.shape[2], lowering.builder
+    if stack == inner == 1:
+        left, right = builder.reshape(x, (rows, 1)), builder.reshape(y, (1, columns))
+        return builder.reshape(builder.map("mul", x.dtype, (rows, columns), left, right), shape)
     few = rows * inner * columns <= _SMALL_PRODUCT or (inner <= 8 and columns <= 32)
     if stack == 1 and inner and few:
-        builder = lowering.builder
-        left, right = builder.reshape(x, (rows, inner, 1)), builder.reshape(y, (1, inner, columns))
-        terms = builder.map("mul", x.dtype, (rows, inner, columns), left, right)
-        return builder.reshape(builder.reduce("sum", terms, (1,), False), shape)
-    operands = [lowering.matrix(lowering.builder.view(v)) for v in (x, y)]
+        whole = (rows, inner, columns)
+        left = builder.wide(builder.reshape(x, (rows, inner, 1)), whole)
+        right = builder.wide(builder.reshape(y, (1, inner, columns)), whole)
+        terms = builder.map("mul", left.dtype, whole, left, right)
+        return builder.reshape(builder.cast(x.dtype, builder.reduce("sum", terms, (1,), False)), shape)
+    operands = [lowering.matrix(builder.view(v)) for v in (x, y)]
     return Pending(x.dtype, shape, *operands)
 
 
 @lowers(TensorDot)
 def _tensordot(lowering: Lowering, op: TensorDot, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
     x, y = inputs
-    if x.dtype not in ("float32", "float64"):
+    if not x.dtype.startswith("float"):
         raise Unsupported
     builder, batch = lowering.builder, tuple(range(op.batch))
     x_free = [i for i in range(op.batch, len(x.shape)) if i not in op.x_axes]

@@ -117,12 +117,11 @@ class _Printer:
         access, place = self.nest.accesses[k], self._place(k, lane, reduced)
         if access.role == "index":
             return place
-        text = f"*(const {memory(access.dtype)} *)({place})"
-        return f"{text} != 0" if access.dtype == "bool" else text
+        return rows.loaded(access.dtype, f"*(const {memory(access.dtype)} *)({place})")
 
     def _stored(self, k: int, lane: str | None, reduced: bool, value: str) -> str:
-        kind = memory(self.nest.accesses[k].dtype)
-        return f"*({kind} *)({self._place(k, lane, reduced)}) = ({kind}){value};"
+        dtype = self.nest.accesses[k].dtype
+        return f"*({memory(dtype)} *)({self._place(k, lane, reduced)}) = {rows.stored(dtype, value)};"
 
     # --- nodes --------------------------------------------------------------------------------------------------------
 
@@ -164,8 +163,7 @@ class _Printer:
         self.put(f"const bool in{n} = {' && '.join(inside)};")
         self.put(f"if ({on}!in{n}) *(volatile long long *)w.at[{self.slots.error}] = 1;")
         place = self._place(node.attr, lane, reduced) + "".join(offsets)
-        found = f"*(const {memory(access.dtype)} *)({place})"
-        found = f"{found} != 0" if access.dtype == "bool" else found
+        found = rows.loaded(access.dtype, f"*(const {memory(access.dtype)} *)({place})")
         self.put(f"{name} = in{n} ? {found} : ({TYPE[access.dtype]})0;")
 
     def _row_nodes(self, number: int, lane: str | None, on: str) -> None:
@@ -256,7 +254,7 @@ class _Printer:
             k = reloaded.get(n, node.attr if node.op == "load" else None)
             if k is not None and vector > 1 and nest.accesses[k].inner == "unit":
                 kind = "" if self.kernel.held else f"{TYPE[node.dtype]} "
-                self.put(f"{kind}{value(n)} = l{n}.at[j]{' != 0' if node.dtype == 'bool' else ''};")
+                self.put(f"{kind}{value(n)} = {rows.loaded(nest.accesses[k].dtype, f'l{n}.at[j]')};")
             elif n in reloaded:
                 self.put(f"{TYPE[node.dtype]} {value(n)} = {self._loaded(reloaded[n], lane, True)};")
             else:
@@ -270,7 +268,7 @@ class _Printer:
                 self.put(f"a{i} = {rows.combine(node.attr, node.dtype, f'a{i}', args[0])};")
         for n, k in stores:
             if vector > 1 and nest.accesses[k].inner == "unit":
-                self.put(f"s{k}.at[j] = ({memory(nest.accesses[k].dtype)}){value(n)};")
+                self.put(f"s{k}.at[j] = {rows.stored(nest.accesses[k].dtype, value(n))};")
             else:
                 self.put(self._stored(k, lane, True, value(n)))
 
@@ -424,7 +422,7 @@ class _Printer:
         """The element that was picked, from its bits."""
         node = self.nest.nodes[i]
         name = self.row_values[i] = f"v{i}"
-        if node.dtype in ("float32", "float64"):
+        if TYPE[node.dtype] in ("float", "double"):
             self.put(f"{TYPE[node.dtype]} {name}; tg_from_bits({name}, a{i});")
         else:
             self.put(f"{TYPE[node.dtype]} {name} = ({TYPE[node.dtype]})a{i};")
@@ -438,7 +436,7 @@ class _Printer:
         found = self._reductions(0)
         if group > 1:
             for i in found:
-                self.put(f"__shared__ {rows.memory(nest.nodes[i].dtype)} h{i}[{group}][{tile}];")
+                self.put(f"__shared__ {rows.accumulated(nest.nodes[i].dtype)} h{i}[{group}][{tile}];")
         self.put(f"const {index} tiles = (n{lane} + {tile - 1}) / {tile};")
         self.put(f"const {index} total = tiles{''.join(f' * n{i}' for i in range(nest.outer))};")
         self.put(f"const {index} rows = {' * '.join(f'n{i}' for i in reduced)};")
@@ -487,4 +485,4 @@ def _bits_type(dtype: str) -> str:
 
 
 def _to_bits(dtype: str, value: str) -> str:
-    return f"tg_bits({value})" if dtype in ("float32", "float64") else f"({_bits_type(dtype)}){value}"
+    return f"tg_bits({value})" if TYPE[dtype] in ("float", "double") else f"({_bits_type(dtype)}){value}"

@@ -4,6 +4,10 @@ Results are those of NumPy, special values included. Functions are those of CUDA
 most 2 units in the last place for ``exp``, ``log``, ``tanh`` and their like, 4 for ``pow`` in float32 (CUDA C++
 Programming Guide, mathematical functions). Contraction into multiply-adds is off, as NumPy rounds after each operation:
 ``x * x - y * y`` is 0 for equal operands.
+
+A float16 number is 16 bits in memory and a float in a kernel. As in NumPy, each operation is that of float32, rounded
+once: for sums, products, quotients and roots this is what float16 arithmetic gives (float32 has more than twice its
+digits).
 """
 
 from __future__ import annotations
@@ -26,11 +30,13 @@ __all__ = [
     "drawn",
     "identity",
     "is_known",
+    "loaded",
     "memory",
     "row",
+    "stored",
 ]
 
-#: What a value of a dtype is in a kernel.
+#: What a value of a dtype is in a kernel; a float16 number is a float there.
 TYPE = {
     "bool": "bool",
     "int8": "signed char",
@@ -41,6 +47,7 @@ TYPE = {
     "uint16": "unsigned short",
     "uint32": "unsigned int",
     "uint64": "unsigned long long",
+    "float16": "float",
     "float32": "float",
     "float64": "double",
 }
@@ -127,6 +134,29 @@ __device__ __forceinline__ void tg_from_bits(double &a, unsigned long long bits)
 }
 """
 
+#: float16 numbers, which C has no type of: ``cuda_fp16.h`` is no part of NVRTC, and of no key under which code is kept.
+PRELUDE += r"""
+#ifndef TG_HALF
+#define TG_HALF
+__device__ __forceinline__ float tg_from_half(unsigned short bits) {
+  float a;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(a) : "h"(bits));
+  return a;
+}
+__device__ __forceinline__ unsigned short tg_to_half(float a) {
+  unsigned short bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(a));
+  return bits;
+}
+__device__ __forceinline__ unsigned short tg_to_half(double a) {
+  unsigned short bits;
+  asm("cvt.rn.f16.f64 %0, %1;" : "=h"(bits) : "d"(a));
+  return bits;
+}
+#endif
+template <class T> __device__ __forceinline__ float tg_half(T a) { return tg_from_half(tg_to_half(a)); }
+"""
+
 #: Random words: the generator of ``tinygraph.ops.philox``, bit for bit.
 PRELUDE += f"""
 struct tg_block {{ unsigned int at[4]; }};
@@ -173,7 +203,7 @@ _OWN = {"sigmoid": "tg_sigmoid", "softplus": "tg_softplus"}
 
 
 def _is_float(dtype: str) -> bool:
-    return dtype in ("float32", "float64")
+    return dtype in ("float16", "float32", "float64")
 
 
 def _is_signed(dtype: str) -> bool:
@@ -313,6 +343,11 @@ _FLOAT_RULES: dict[str, Rule] = {
     "xlogy0": lambda dtype, a, b: f"tg_xlogy({a}, {b})",
 }
 
+#: Those whose results are float16 numbers, or bools, where their operands are.
+_HALVES = frozenset(["eq", "neq", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "neg", "sgn", "abs", "switch"])
+_HALVES |= frozenset(["maximum", "minimum", "clip", "relu", "floor", "ceil", "trunc"])
+_HALVES |= frozenset(["round_half_to_even", "round_half_away_from_zero"])
+
 _BITS = frozenset(["and_", "or_", "xor", "invert"])
 _BOOLS = _BITS | frozenset(["eq", "neq", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite"])
 _BOOLS |= {"add", "mul", "switch", "maximum", "minimum"}
@@ -329,6 +364,9 @@ def is_known(name: str, dtype: str) -> bool:
 
 def row(name: str, dtype: str, *operands: str) -> str:
     """An elementwise operation on operands of a dtype, that of the last one, as an expression of names."""
+    if dtype == "float16":
+        wide = row(name, "float32", *operands)
+        return wide if name in _HALVES else f"tg_half({wide})"
     if name in _LIBRARY or name in _WHOLE:
         return f"{_function(_LIBRARY.get(name) or _WHOLE[name], dtype)}({', '.join(operands)})"
     if name in _OWN:
@@ -342,6 +380,8 @@ def cast(source: str, target: str, a: str) -> str:
         return a
     if target == "bool":
         return f"{a} != 0"
+    if target == "float16":
+        return f"tg_half({a if source == 'float64' else f'(float){a}'})"
     if _is_float(source) and not _is_float(target) and target != "uint64":
         # Beyond the target's range CUDA saturates and NumPy gives what its processor gives; within it all agree.
         wide = "long long" if target in ("int64", "uint32") else "int"
@@ -353,8 +393,8 @@ def constant(dtype: str, value: float | int | bool) -> str:
     """A number as CUDA C spells it, every bit of it."""
     if dtype == "bool":
         return "true" if value else "false"
-    if dtype == "float32":
-        single = np.float32(value)
+    if dtype in ("float16", "float32"):
+        single = np.float32(np.dtype(dtype).type(value))
         if not math.isfinite(single):
             return f"__uint_as_float(0x{struct.unpack('<I', struct.pack('<f', single))[0]:08x}u)"
         return f"{float(single).hex()}f" if single >= 0 and not np.signbit(single) else f"({float(single).hex()}f)"
@@ -413,7 +453,19 @@ def drawn(form: str, dtype: str, place: str, key: str, call: str) -> str:
 
 def memory(dtype: str) -> str:
     """What an element of a dtype is in memory."""
-    return "unsigned char" if dtype == "bool" else TYPE[dtype]
+    return {"bool": "unsigned char", "float16": "unsigned short"}.get(dtype) or TYPE[dtype]
+
+
+def loaded(dtype: str, element: str) -> str:
+    """The value of an element, given as it is in memory."""
+    if dtype == "float16":
+        return f"tg_from_half({element})"
+    return f"{element} != 0" if dtype == "bool" else element
+
+
+def stored(dtype: str, value: str) -> str:
+    """A value as it is in memory."""
+    return f"tg_to_half({value})" if dtype == "float16" else f"({memory(dtype)}){value}"
 
 
 def accumulated(dtype: str) -> str:
