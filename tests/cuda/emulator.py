@@ -1,6 +1,7 @@
 """A device for the cuda backend that executes its kernels on the CPU, through g++ and ``shim.hpp``."""
 
 import ctypes
+import functools
 import shutil
 import subprocess
 import tempfile
@@ -8,16 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygraph.backends.cuda.blas import Blas
 from tinygraph.backends.cuda.module import names_of, source_of
 
 GPP = shutil.which("g++")
 _SHIM = Path(__file__).with_name("shim.hpp")
+_BLAS = Path(__file__).with_name("blas.cpp")
+_WORKSPACE = 1 << 10
 _MARGIN = 64
 _CANARY = 0xA5
 
 
 class Emulator:
-    """NumPy's memory, kernels that g++ compiles, and products by NumPy, in the terms in which cuBLAS is asked for them.
+    """NumPy's memory, kernels that g++ compiles, and products by the backend's ``Blas`` from what stands for cuBLAS.
 
     Parameters
     ----------
@@ -25,18 +29,22 @@ class Emulator:
         Blocks, and threads between two barriers, run in the opposite order.
     captures
         Whether a sequence of launches can be captured, given whether there is a product among them.
+    tf32
+        Whether float32 products may round their operands to TF32.
     """
 
     backend = "numpy"
     _libraries = {}
     _folder = tempfile.TemporaryDirectory(prefix="tinygraph-cuda-")
 
-    def __init__(self, backwards=False, captures=lambda product: True):
+    def __init__(self, backwards=False, captures=lambda product: True, tf32=False):
         self.backwards = backwards
         self.captures = captures
         self.launches = []
         self._capturing = False
         self._guarded = []
+        self._blas = Blas(tf32, cublas())
+        self._workspace = np.empty(2 * _WORKSPACE, "uint8")
 
     # --- memory -------------------------------------------------------------------------------------------------------
 
@@ -90,22 +98,13 @@ class Emulator:
         self.check_margins()
 
     def multiply(self, gemm, y, x, out, alpha, beta, on_device):
-        """As Fortran sees it: ``out`` is columns × rows, its columns ``ldo`` apart."""
         if self._capturing and not self.captures(True):
             raise RuntimeError("products are not captured here")
-        if self._capturing:
-            return
-        self.launches.append(gemm)
-        if on_device:
-            alpha, beta = (_matrix(p, gemm.dtype, (1, 1), (1, 1))[0, 0] for p in (alpha, on_device))
-        sy, sx, so = gemm.steps
-        item = np.dtype(gemm.dtype).itemsize
-        for i in range(gemm.stack):
-            first = _matrix(y + i * sy * item, gemm.dtype, (gemm.columns, gemm.inner), _steps(gemm.turned_y, gemm.ldy))
-            second = _matrix(x + i * sx * item, gemm.dtype, (gemm.inner, gemm.rows), _steps(gemm.turned_x, gemm.ldx))
-            result = _matrix(out + i * so * item, gemm.dtype, (gemm.columns, gemm.rows), (1, gemm.ldo))
-            product = np.asarray(alpha, gemm.dtype) * (first @ second)
-            result[...] = product + np.asarray(beta, gemm.dtype) * result if beta else product
+        if not self._capturing:
+            self.launches.append(gemm)
+        workspace = self._workspace.ctypes.data
+        self._blas.use(self.stream(), workspace + -workspace % 256, _WORKSPACE)
+        self._blas.multiply(gemm, y, x, out, alpha, beta, on_device)
 
     # --- order --------------------------------------------------------------------------------------------------------
 
@@ -119,11 +118,13 @@ class Emulator:
         if not self.captures(False):
             raise RuntimeError("nothing is captured here")
         self._capturing = True
+        seen().capturing = 1
         try:
             for launch in launches:
                 launch()
         finally:
             self._capturing = False
+            seen().capturing = 0
 
         def replay():
             for launch in launches:
@@ -132,15 +133,27 @@ class Emulator:
         return replay
 
 
-def _steps(turned, distance):
-    return (distance, 1) if turned else (1, distance)
+class Seen(ctypes.Structure):
+    """What stands for cuBLAS was asked for last."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in ("calls", "compute", "algorithm", "mode", "stack", "pointers", "stream", "workspace", "capturing")
+    ]
 
 
-def _matrix(address, dtype, shape, steps):
-    item = np.dtype(dtype).itemsize
-    last = sum(max(n - 1, 0) * s for n, s in zip(shape, steps, strict=True))
-    memory = (ctypes.c_char * ((last + 1) * item)).from_address(address)
-    return np.ndarray(shape, dtype, memory, 0, [s * item for s in steps])
+@functools.cache
+def cublas(old=False):
+    """What stands for cuBLAS, or for one before 12, whose integers have 32 bits; compiled once."""
+    library = Path(Emulator._folder.name) / f"libcublas{'_old' if old else ''}.so"
+    flags = ["-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", *(["-DOLD"] if old else [])]
+    ran = subprocess.run([GPP, *flags, str(_BLAS), "-o", str(library)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[:4000]
+    return ctypes.CDLL(str(library))
+
+
+def seen(old=False):
+    return Seen.in_dll(cublas(old), "seen")
 
 
 def _compiled(kernels, folder):

@@ -208,7 +208,12 @@ class Gpu:
                         launch()
                 finally:
                     graph = stream.end_capture()
-        return lambda: graph.launch(stream=self._cupy.cuda.get_current_stream())
+
+        def replay(held: Sequence[Callable[[], None]] = launches) -> None:
+            # A graph has addresses, but not what lies there: the launches hold their tables of arguments.
+            graph.launch(stream=self._cupy.cuda.get_current_stream())
+
+        return replay
 
 
 _gpus: dict[tuple[int, bool], Gpu] = {}
