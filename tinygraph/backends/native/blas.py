@@ -1,4 +1,4 @@
-"""Matrix products of the BLAS that SciPy brings, by address."""
+"""Functions of the BLAS that SciPy brings, by address: products of matrices with vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["address", "threads"]
+__all__ = ["address"]
 
 
 @functools.cache
@@ -35,9 +35,9 @@ def _module() -> Any:
 
 @functools.cache
 def address(name: str) -> int:
-    """The address of a BLAS function, for instance ``sgemm``, with Fortran's arguments and 32-bit integers.
+    """The address of a BLAS function, for instance ``sgemv``, with Fortran's arguments and 32-bit integers.
 
-    >>> address("dgemm") > 0
+    >>> address("dgemv") > 0
     True
     """
     capsule = _module().__pyx_capi__[name]
@@ -47,17 +47,3 @@ def address(name: str) -> int:
     api.PyCapsule_GetPointer.restype = ctypes.c_void_p
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))
-
-
-@functools.cache
-def threads() -> tuple[int, int] | None:
-    """The addresses of what says how many threads BLAS uses, and of what sets it; None where it is no OpenBLAS."""
-    package = importlib.util.find_spec("scipy")
-    for folder in package.submodule_search_locations or () if package is not None else ():
-        for path in sorted(Path(folder).parent.glob("scipy.libs/libscipy_openblas*.so")):
-            library = ctypes.CDLL(str(path))  # it is loaded already: this only names it
-            get = getattr(library, "scipy_openblas_get_num_threads", None)
-            set_ = getattr(library, "scipy_openblas_set_num_threads", None)
-            if get is not None and set_ is not None:
-                return tuple(ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (get, set_))  # type: ignore[return-value]
-    return None

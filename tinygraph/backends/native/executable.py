@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygraph import arrays
 from tinygraph.backends.native import rows
+from tinygraph.backends.native.arena import Arena
 from tinygraph.backends.native.table import Table
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
@@ -21,26 +22,11 @@ from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan_check import verify_plan
 from tinygraph.program.steps import Call, View
 
-__all__ = ["Arena", "NativeExecutable"]
+__all__ = ["NativeExecutable"]
 
 #: Outputs of at least so many bytes are made in the memory of earlier ones that nobody holds any more: to get memory
 #: from the system and to give it back takes longer than to fill it.
 _REUSED = 1 << 18
-
-_SPARE = 128
-
-
-class Arena:
-    """Memory for temporaries that the executables of one function share; they never run at the same time."""
-
-    def __init__(self) -> None:
-        self._memory = np.empty(_SPARE, dtype="uint8")
-
-    def memory(self, size: int) -> Any:
-        """At least so many bytes, and a few to align them."""
-        if self._memory.size < size + _SPARE:
-            self._memory = np.empty(max(size, 2 * self._memory.size) + _SPARE, dtype="uint8")
-        return self._memory
 
 
 class NativeExecutable:
@@ -68,7 +54,7 @@ class NativeExecutable:
         if config.verify_programs == "yes":
             verify_plan(self.plan)
         self._reference: ReferenceExecutable | None = None
-        self._table = Table(self.plan, (Arena() if guarded or arena is None else arena).memory(self.plan.arena))
+        self._table = Table(self.plan, Arena() if guarded or arena is None else arena)
         self._lock = threading.Lock()
         self._bodies = {
             position: tuple(NativeExecutable(body, [None] * len(body.outputs)) for body in step.inner)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import functools
 
-from tinygraph.backends.native import blas
 from tinygraph.backends.native.kernels import built
 from tinygraph.backends.native.words import walker, words
 
-__all__ = ["HEAD", "alone", "kernel"]
+__all__ = ["HEAD", "kernel"]
 
 #: Arguments before the body: words of the body, number of addresses that move from round to round, number of those that
 #: differ from part to part, number of rounds, rounds of a part. Behind the body there are for each of these addresses
@@ -87,59 +86,10 @@ next:
 done:
   ret void
 }}
-
-@inside = internal global i64 0
-@before = internal global i32 0
-
-define i64 @alone(ptr %at) {{
-{words("%at", get=2, set=3)}
-  %was = atomicrmw add ptr @inside, i64 1 seq_cst
-  %first = icmp eq i64 %was, 0
-  br i1 %first, label %change, label %done
-change:
-  %get_f = inttoptr i64 %get to ptr
-  %set_f = inttoptr i64 %set to ptr
-  %n = call i32 %get_f()
-  store i32 %n, ptr @before
-  call void %set_f(i32 1)
-  br label %done
-done:
-  ret i64 0
-}}
-
-define i64 @again(ptr %at) {{
-{words("%at", get=2, set=3)}
-  %was = atomicrmw sub ptr @inside, i64 1 seq_cst
-  %last = icmp eq i64 %was, 1
-  br i1 %last, label %change, label %done
-change:
-  %set_f = inttoptr i64 %set to ptr
-  %n = load i32, ptr @before
-  call void %set_f(i32 %n)
-  br label %done
-done:
-  ret i64 0
-}}
 """
 
 
 @functools.cache
-def _points() -> dict[str, int]:
-    names = ("rounds", "alone", "again")
-    return dict(zip(names, built(_TEXT, names), strict=True))
-
-
 def kernel() -> int:
     """The address of the function that runs parts of rounds, called as kernels of nests are."""
-    return _points()["rounds"]
-
-
-def alone() -> tuple[list[int], list[int]] | None:
-    """Entries before and after rounds that threads share: between them, BLAS does not use threads of its own.
-
-    None where it cannot be told to.
-    """
-    functions = blas.threads()
-    if functions is None:
-        return None
-    return [_points()["alone"], 4, *functions], [_points()["again"], 4, *functions]
+    return built(_TEXT, ["rounds"])[0]

@@ -23,7 +23,7 @@ __all__ = ["NEST_HEAD", "entry_points"]
 #: Words before the arguments of a kernel: function, size, kernel, begin, end, how many a thread takes at once, pool.
 NEST_HEAD = 7
 
-_NAMES = ("enter", "scan", "nest", "shared_nest", "worker", "stop", "gemm", "gemv")
+_NAMES = ("enter", "scan", "nest", "shared_nest", "worker", "stop", "gemv")
 
 
 def _walk() -> str:
@@ -91,40 +91,12 @@ done:
 
 
 def _products() -> str:
-    """Calls of BLAS.
+    """Products with vectors, by BLAS.
 
-    The words of ``gemm``: 2 function, 3 and 4 flags of transposition, 5 m, 6 n, 7 k, 8 address of alpha or 0, 9 a,
-    10 lda, 11 b, 12 ldb, 13 unused, 14 c, 15 ldc, 16 how many products, 17 to 19 bytes from one operand to the next,
-    20 alpha, 21 beta. Those of ``gemv``: 2 function, 3 flag, 4 m, 5 n, 6 address of alpha or 0, 7 a, 8 lda, 9 x,
+    The words of ``gemv``: 2 function, 3 flag of transposition, 4 m, 5 n, 6 address of alpha or 0, 7 a, 8 lda, 9 x,
     10 incx, 11 y, 12 incy, 13 alpha, 14 beta.
     """
     return f"""
-define i64 @gemm(ptr %at) {{
-entry:
-{pointers("%at", f=2, given=8, a0=9, b0=11, c0=14)}
-{words("%at", ta=3, tb=4, m=5, n=6, k=7, lda=10, ldb=12, ldc=15, count=16, sa=17, sb=18, sc=19, own=20, beta=21)}
-  %none = icmp eq ptr %given, null
-  %alpha = select i1 %none, ptr %own_at, ptr %given
-  br label %head
-head:
-  %i = phi i64 [ 0, %entry ], [ %i1, %body ]
-  %a = phi ptr [ %a0, %entry ], [ %a1, %body ]
-  %b = phi ptr [ %b0, %entry ], [ %b1, %body ]
-  %c = phi ptr [ %c0, %entry ], [ %c1, %body ]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %body, label %done
-body:
-  call void %f(ptr %ta_at, ptr %tb_at, ptr %m_at, ptr %n_at, ptr %k_at, ptr %alpha, ptr %a, ptr %lda_at, ptr %b,
-               ptr %ldb_at, ptr %beta_at, ptr %c, ptr %ldc_at)
-  %i1 = add i64 %i, 1
-  %a1 = getelementptr i8, ptr %a, i64 %sa
-  %b1 = getelementptr i8, ptr %b, i64 %sb
-  %c1 = getelementptr i8, ptr %c, i64 %sc
-  br label %head
-done:
-  ret i64 0
-}}
-
 define i64 @gemv(ptr %at) {{
 {pointers("%at", f=2, given=6, a=7, x=9, y=11)}
 {words("%at", t=3, m=4, n=5, lda=8, incx=10, incy=12, own=13, beta=14)}

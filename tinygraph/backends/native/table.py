@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygraph.backends.native import blas, rounds
+from tinygraph.backends.native import blas, gemm, rounds
+from tinygraph.backends.native.arena import Arena
 from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.pool import pool, threads
 from tinygraph.backends.native.printer import grain
@@ -69,9 +70,9 @@ class Table:
     plan
         What to run.
     arena
-        Memory for temporaries, at least as many bytes as the plan needs, and a few more.
+        Memory for temporaries and for what products copy.
     start
-        The address in it where this plan's temporaries begin.
+        The address where this plan's temporaries begin, for the plan of a loop's step.
     error
         The word that is set when an index is out of bounds.
 
@@ -87,14 +88,15 @@ class Table:
         About how much there is to do, in nodes times elements.
     """
 
-    def __init__(self, plan: Plan, arena: Any, start: int | None = None, error: Any = None) -> None:
+    def __init__(self, plan: Plan, arena: Arena, start: int | None = None, error: Any = None) -> None:
         self.plan = plan
         self.words: list[int] = []
         self.work = 0
         self._patches: dict[int, list[tuple[int, int]]] = {}
-        self._kept: list[Any] = [arena]
-        self._arena = -(-(start or arena.ctypes.data) // _ALIGNED) * _ALIGNED
-        self._memory = arena
+        self._shared_arena = arena
+        self._memory = arena.memory(plan.arena)
+        self._kept: list[Any] = [self._memory]
+        self._arena = _aligned(start or self._memory.ctypes.data)
         self._error = np.zeros(8, dtype="int64") if error is None else error
         self._points = entry_points()
         self._threads = threads()
@@ -110,7 +112,17 @@ class Table:
         results = [s for s in plan.storages if s.kind == "result"]
         self.outside = [v.storage.index for v in views] + [s.index for s in results]
         self.results = {s.data: s.index for s in results}
+        # How many parts of rounds may be computed at the same time, where such are written now.
+        self._concurrent = 1
+        # Words that hold the address of memory for copies, and how much is needed.
+        self._copies: list[int] = []
+        self._scratch = 0
         self._build()
+        if self._scratch:
+            scratch = arena.scratch(self._scratch)
+            self._kept.append(scratch)
+            for word in self._copies:
+                self.words[word] += _aligned(scratch.ctypes.data)
         self._free()
         self._outputs: list[tuple[int, Any]] = []
         self._table = np.array(self.words, dtype="int64")
@@ -284,13 +296,11 @@ class Table:
         parts = step.parts if step.fixed else min(step.parts, self._threads)
         each = -(-step.count // parts) if outermost else step.count
         parts = -(-step.count // each)
-        around = rounds.alone() if outermost else None
-        if around:
-            self.words += around[0]
         head = len(self.words)
         first = head + NEST_HEAD + rounds.HEAD
         if outermost:
             self._own = []
+            self._concurrent = parts
         before, self.work = self.work, 0
         self.words += [0] * (NEST_HEAD + rounds.HEAD)
         self._moving.append([])
@@ -300,19 +310,19 @@ class Table:
         size = len(self.words) - first
         own = [(word - first, way) for word, way in self._own] if outermost else []
         self.words += [number for pair in (*moving, *own) for number in pair]
+        if outermost:
+            self._concurrent = 1
         work = step.count * self.work
         self.work = before + work
-        entry = self._points["shared_nest" if around and parts > 1 and self._threads > 1 and work > _SHARED else "nest"]
+        entry = self._points["shared_nest" if parts > 1 and self._threads > 1 and work > _SHARED else "nest"]
         head_words = [entry, len(self.words) - head, rounds.kernel(), 0, parts, 1, self._pool]
         self.words[head:first] = [*head_words, size, len(moving), len(own), step.count, each]
-        if around:
-            self.words += around[1]
 
     def _scan(self, step: Scan) -> None:
         """A loop: the table of its step, and where the rows of each turn are put into it."""
         home = self.plan.home(step.workspace)
         start = self._arena + self.plan.offsets[home.index]
-        body = Table(step.plan, self._memory, start, self._error)
+        body = Table(step.plan, self._shared_arena, start, self._error)
         self._kept.append(body)
         self.work += step.count * body.work
         at = len(self.words)
@@ -371,19 +381,43 @@ class Table:
         x, y, out = product.x, product.y, product.out
         stack, rows, inner = x.shape
         columns = y.shape[2]
-        letter, size = _kind(out.dtype)
-        at = len(self.words)
-        turned_x, ldx = _layout(x)
-        turned_y, ldy = _layout(y)
-        alpha, given = self._alpha(product, at + 8)
+        size = np.dtype(out.dtype).itemsize
+        strides = [tuple(s * size for s in v.strides) for v in (x, y, out)]
+        if columns == 1 and out.strides[1] == 1:  # a column is a row, too: lanes run along it
+            x, y, rows, columns = y, x, columns, rows
+            left, right, result = ((away, across, down) for away, down, across in strides)
+            strides = [right, left, result]
+        work = 2 * stack * rows * inner * columns // _FLOPS
+        shared = self._threads > 1 and not self._moving and work > _SHARED
+        wanted = min(work // _PART, 4 * self._threads) if shared else 1
+        made = gemm.cut(out.dtype, (stack, rows, columns, inner), *strides, wanted)
+        first = len(self.words) + NEST_HEAD
+        at = {name: first + i for i, name in enumerate(gemm.FIELDS)}
+        alpha, given = self._alpha(product, at["given"])
+        fields = {
+            **made.words,
+            "a": self._address(x, at["a"]),
+            "b": self._address(y, at["b"]),
+            "c": self._address(out, at["c"]),
+            "given": given,
+            "alpha": alpha,
+            "beta": _bits(out.dtype, product.beta),
+            "scratch": 0,
+        }
+        self._copies.append(at["scratch"])
+        self._scratch = max(self._scratch, made.memory * self._concurrent)
+        if self._moving and self._threads > 1:
+            self._own.append((at["scratch"], made.memory))
         self.words += [
-            self._points["gemm"], 22, blas.address(f"{letter}gemm"),
-            ord("T" if turned_y else "N"), ord("T" if turned_x else "N"), columns, rows, inner,
-            given, self._address(y, at + 9), ldy, self._address(x, at + 11), ldx, 0,
-            self._address(out, at + 14), max(out.strides[1], columns, 1),
-            stack, y.strides[0] * size, x.strides[0] * size, out.strides[0] * size,
-            alpha, _bits(out.dtype, product.beta),
-        ]  # fmt: skip
+            self._points["shared_nest" if made.parts > 1 and shared else "nest"],
+            NEST_HEAD + len(gemm.FIELDS),
+            gemm.kernel(out.dtype),
+            0,
+            made.parts,
+            1,
+            self._pool,
+            *(fields[name] for name in gemm.FIELDS),
+        ]
 
     def _vector_product(self, product: Product, matrix: View, vector: View, step: int, out_step: int) -> None:
         """``out = alpha · matrix · vector + beta · out``."""
@@ -478,6 +512,10 @@ def _record(
 def _shape(plan: Plan, storage: Storage) -> tuple[int, ...]:
     shape: tuple[int, ...] = plan.program.buffers[storage.data].type.shape
     return shape
+
+
+def _aligned(address: int) -> int:
+    return -(-address // _ALIGNED) * _ALIGNED
 
 
 def _kind(dtype: str) -> tuple[str, int]:
