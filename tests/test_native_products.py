@@ -27,7 +27,7 @@ def product(a, b, c, alpha=1.0, beta=0.0, parts=1, copied=False):
     ``copied``: the first operand is copied, even where that does not pay.
     """
     dtype = a.dtype.name
-    made = gemm.cut(dtype, (*a.shape[:2], b.shape[2], a.shape[2]), a.strides, b.strides, c.strides, parts)
+    made = gemm.cut(dtype, (*a.shape[:2], b.shape[2], a.shape[2]), (a.strides, b.strides, c.strides), parts)
     own = dict(made.words)
     if copied:
         own["pack_a"] = 1

@@ -10,6 +10,7 @@ depends on the extent that is summed over alone: not on threads, nor on how the 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinygraph.backends.native.gemm_text import FIELDS, Tiles, product_text
@@ -50,9 +51,7 @@ class Cut:
     memory: int
 
 
-def cut(
-    dtype: str, shape: tuple[int, int, int, int], a: tuple[int, ...], b: tuple[int, ...], c: tuple[int, ...], parts: int
-) -> Cut:
+def cut(dtype: str, shape: tuple[int, int, int, int], strides: Sequence[tuple[int, ...]], parts: int) -> Cut:
     """How to compute a stack of products.
 
     Parameters
@@ -61,13 +60,15 @@ def cut(
         ``float32`` or ``float64``.
     shape
         Number of matrices, rows, columns and inner extent, none of the first three 0.
-    a, b, c
-        Strides in bytes: away, down, across. Rows of ``c`` lie side by side, and either rows or columns of ``b`` do.
+    strides
+        Those of both operands and of the result, in bytes: away, down, across. Rows of the result lie side by side, and
+        either rows or columns of the second operand do.
     parts
         About how many parts of equal size there should be, at most.
     """
     t = tiles(dtype)
     stack, m, n, k = shape
+    a, b, c = strides
     depth = -(-k // max(1, -(-k // _DEPTH))) or 1
     rows, columns = min(m, max(_BLOCK // (depth * t.size), t.rows)), n
     if stack < parts:

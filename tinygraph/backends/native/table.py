@@ -390,7 +390,7 @@ class Table:
         work = 2 * stack * rows * inner * columns // _FLOPS
         shared = self._threads > 1 and not self._moving and work > _SHARED
         wanted = min(work // _PART, 4 * self._threads) if shared else 1
-        made = gemm.cut(out.dtype, (stack, rows, columns, inner), *strides, wanted)
+        made = gemm.cut(out.dtype, (stack, rows, columns, inner), strides, wanted)
         first = len(self.words) + NEST_HEAD
         at = {name: first + i for i, name in enumerate(gemm.FIELDS)}
         alpha, given = self._alpha(product, at["given"])
