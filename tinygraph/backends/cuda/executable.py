@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,16 +22,17 @@ from tinygraph.backends.cuda import rows
 from tinygraph.backends.cuda.blas import gemm_of
 from tinygraph.backends.cuda.device import Device, gpu
 from tinygraph.backends.cuda.frame import Frame, constants_of
-from tinygraph.backends.cuda.kernel import ALIGNED, launches_of, words_of
+from tinygraph.backends.cuda.kernel import ALIGNED, Launch, words_of
+from tinygraph.backends.cuda.segments import Segment, Segments
+from tinygraph.backends.cuda.together import Batch
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.config import config
 from tinygraph.errors import BackendError
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
-from tinygraph.program.plan import NestCall, Plan, read, written
-from tinygraph.program.rounds import parts
-from tinygraph.program.steps import Call, Product, Scan, Storage, View
+from tinygraph.program.plan import Plan
+from tinygraph.program.steps import Call, Product, Storage, View
 
 __all__ = ["CudaExecutable"]
 
@@ -42,31 +42,6 @@ _SMALL = 1 << 20
 
 #: Launches that are kept for each segment, by addresses; the oldest go first.
 _KEPT = 16
-
-
-@dataclass
-class _Segment:
-    """Steps that follow one another without the host.
-
-    Attributes
-    ----------
-    steps
-        What is launched, in order.
-    call
-        The instruction that is run by itself afterwards.
-    moving
-        Storages whose addresses may differ from call to call.
-    checked
-        Whether the host waits afterwards and looks whether an index was out of bounds.
-    known
-        By stream and addresses: the launches, and a graph of them where one could be captured.
-    """
-
-    steps: list[Any]
-    call: Call | None
-    moving: list[int]
-    checked: bool
-    known: dict[tuple[int, ...], list[Callable[[], None]]] = field(default_factory=dict)
 
 
 class CudaExecutable:
@@ -89,14 +64,15 @@ class CudaExecutable:
         self.device: Device = gpu(config.allow_tf32) if device is None else device
         self._reference: ReferenceExecutable | None = None
         self._lock = threading.Lock()
-        self._launches = {id(call): launches for call, launches in launches_of(self.plan)}
-        kernels = [launch.kernel for launches in self._launches.values() for launch in launches]
-        self._functions = self.device.functions(kernels)
+        segments = Segments(self.plan)
+        self._segments = segments.all
+        self._launches = segments.launches
+        self._ordered = segments.bodies
+        self._functions = self.device.functions(segments.kernels)
         self._error_address, self._error = self.device.error_word()
         self._inputs_at = {s.data: s for s in self.plan.storages if s.kind == "input"}
         self._results_at = {s.data: s for s in self.plan.storages if s.kind == "result"}
         self._fresh_at = {position: index for index, position in self.plan.fresh.items()}
-        self._segments = self._cut()
         self._static: dict[int, Any] = {}
         self._bases: dict[int, int] = {}
         self._held: list[Any] = []
@@ -135,37 +111,6 @@ class CudaExecutable:
 
     # --- preparing ----------------------------------------------------------------------------------------------------
 
-    def _cut(self) -> list[_Segment]:
-        """The plan in segments."""
-        steps = self.plan.steps
-        fallible = max((i for i, s in enumerate(steps) if _checks(s)), default=-1)
-        segments: list[_Segment] = []
-        current: list[Any] = []
-
-        def end(call: Call | None, checked: bool) -> None:
-            segments.append(_Segment(list(current), call, self._moving(current), checked))
-            current.clear()
-
-        for i, step in enumerate(steps):
-            if isinstance(step, Call):
-                end(step, any(_checks(s) for s in current))
-            else:
-                current.append(step)
-                if i == fallible:
-                    end(None, True)
-        end(None, False)
-        return segments
-
-    def _moving(self, steps: Sequence[Any]) -> list[int]:
-        """The storages of some steps that are not at the same address in every call."""
-        found: dict[int, None] = {}
-        for step in steps:
-            for number in (*read(step), *written(step)):
-                storage = self.plan.home(self.plan.storages[number])
-                if storage.kind == "input" or storage.index in self.plan.fresh:
-                    found[storage.index] = None
-        return list(found)
-
     def _allocate(self) -> Frame:
         """Memory that stays: the arena, constants, results of instructions by themselves, small inputs and outputs."""
         device, plan = self.device, self.plan
@@ -189,7 +134,7 @@ class CudaExecutable:
                 view = plan.results[plan.fresh[storage.index]]
                 assert view is not None
                 self._stay(storage, view.shape)
-        return Frame(plan, self._bases, device.address(arena), constants)
+        return Frame(plan, self._bases, device.address(arena), constants, self._ordered)
 
     def _kept(self, array: Any) -> Any:
         """An array of the host on the device, for good."""
@@ -290,7 +235,7 @@ class CudaExecutable:
                 self._bases[index] = self.device.address(made[position])
         return made
 
-    def _run(self, segment: _Segment, frame: Frame) -> None:
+    def _run(self, segment: Segment, frame: Frame) -> None:
         """Launch a segment, as a graph where there is one for these addresses."""
         if not segment.steps:
             return
@@ -304,7 +249,7 @@ class CudaExecutable:
         launches: list[Callable[[], None]] = []
         products: list[bool] = []
         for step, addresses in frame.work(segment.steps):
-            made = self._nest(step, addresses) if isinstance(step, NestCall) else self._product(step, addresses)
+            made = self._product(step, addresses) if isinstance(step, Product) else self._kernels(step, addresses)
             launches += made
             products += [isinstance(step, Product)] * len(made)
         for launch in launches:
@@ -346,15 +291,16 @@ class CudaExecutable:
         self._counts["captured"] += 1
         return graph
 
-    def _nest(self, call: NestCall, addresses: Sequence[int]) -> list[Callable[[], None]]:
-        """The launches of a nest at these addresses."""
-        made: list[Callable[[], None]] = []
-        for launch in self._launches[id(call)]:
-            if launch.blocks:
-                words = words_of(call, launch, addresses, self._error_address)
-                arguments = self.device.arguments(launch.kernel, words)
-                made.append(partial(self.device.launch, self._functions[launch.kernel], launch, arguments))
-        return made
+    def _kernels(self, step: Any, addresses: Sequence[Any]) -> list[Callable[[], None]]:
+        """The launches of a nest, or of several as one, at these addresses."""
+        if isinstance(step, Batch):
+            return [self._launch(step.launch, step.words(addresses, self._error_address))]
+        launches = [launch for launch in self._launches[id(step)] if launch.blocks]
+        return [self._launch(launch, words_of(step, launch, addresses, self._error_address)) for launch in launches]
+
+    def _launch(self, launch: Launch, words: Any) -> Callable[[], None]:
+        arguments = self.device.arguments(launch.kernel, words)
+        return partial(self.device.launch, self._functions[launch.kernel], launch, arguments)
 
     def _product(self, product: Product, addresses: Sequence[int]) -> list[Callable[[], None]]:
         """The launch of a product at these addresses."""
@@ -434,13 +380,6 @@ def _strides(view: View) -> tuple[int, ...]:
     """In bytes."""
     item = np.dtype(view.dtype).itemsize
     return tuple(s * item for s in view.strides)
-
-
-def _checks(step: Any) -> bool:
-    """Whether a step can find an index out of bounds."""
-    if isinstance(step, Scan):
-        return bool(step.plan.fallible)
-    return any(isinstance(part, NestCall) and part.nest.checks for part in parts(step))
 
 
 def _overlap(device: Device, a: Any, b: Any) -> bool:

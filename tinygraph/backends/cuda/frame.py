@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from tinygraph.backends.cuda.kernel import ALIGNED, bound
+from tinygraph.backends.cuda.together import Batch
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, Rounds
 from tinygraph.program.steps import Product, Scan, Storage, View
 
 __all__ = ["Frame", "constants_of"]
 
-#: A nest or a product, with the addresses of its operands (a product: of x, y, out, and of alpha where it is a view).
-Work = tuple[NestCall, list[int]] | tuple[Product, list[int]]
+#: A nest or a product, with the addresses of its operands (a product: of x, y, out, and of alpha where it is a view);
+#: or several nests, with those of each.
+Work = tuple[NestCall, list[int]] | tuple[Product, list[int]] | tuple[Batch, list[list[int]]]
 
 
 def constants_of(plan: Plan) -> Iterator[Storage]:
@@ -39,13 +41,23 @@ class Frame:
         Where temporaries begin.
     constants
         Where constants are, by their storages.
+    bodies
+        The steps of loops in the order in which they run, by the identity of the loop's plan.
     """
 
-    def __init__(self, plan: Plan, bases: Mapping[int, int], arena: int, constants: Mapping[Storage, int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        bases: Mapping[int, int],
+        arena: int,
+        constants: Mapping[Storage, int],
+        bodies: Mapping[int, Sequence[Any]],
+    ) -> None:
         self.plan = plan
         self.bases = bases
         self.arena = arena
         self.constants = constants
+        self.bodies = bodies
 
     def address(self, view: View, rounds: Sequence[int] = ()) -> int:
         """The address of a view's first element; ``rounds`` are the numbers of the rounds around it."""
@@ -67,12 +79,17 @@ class Frame:
                     yield from self.work(step.body, (*rounds, i))
             elif isinstance(step, Scan):
                 for turn in range(step.count):
-                    yield from self._turn(step, turn).work(step.plan.steps)
+                    yield from self._turn(step, turn).work(self.bodies[id(step.plan)])
             elif isinstance(step, NestCall):
-                yield step, [0 if o.role == "index" else self.address(o.view, rounds) for o in step.operands]
+                yield step, self._operands(step, rounds)
+            elif isinstance(step, Batch):
+                yield step, [self._operands(call, rounds) for call in step.calls]
             else:
                 views = [step.x, step.y, step.out, *([step.alpha] if isinstance(step.alpha, View) else [])]
                 yield step, [self.address(v, rounds) for v in views]
+
+    def _operands(self, call: NestCall, rounds: Sequence[int]) -> list[int]:
+        return [0 if o.role == "index" else self.address(o.view, rounds) for o in call.operands]
 
     def _turn(self, step: Scan, turn: int) -> Frame:
         """The step of a loop at one of its turns."""
@@ -85,4 +102,4 @@ class Frame:
                 bases[number] = place
         start = self.plan.home(step.workspace)
         workspace = self.address(View(start, (), ()))
-        return Frame(step.plan, bases, -(-workspace // ALIGNED) * ALIGNED, self.constants)
+        return Frame(step.plan, bases, -(-workspace // ALIGNED) * ALIGNED, self.constants, self.bodies)

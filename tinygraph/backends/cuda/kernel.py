@@ -19,7 +19,7 @@ from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, parts
 from tinygraph.program.steps import Scan, View
 
-__all__ = ["ALIGNED", "BLOCK", "Kernel", "Launch", "launches_of", "launches_of_nest", "words_of"]
+__all__ = ["ALIGNED", "BLOCK", "Code", "Kernel", "Launch", "launches_of", "launches_of_nest", "words_of"]
 
 #: Storages of a function begin at multiples of so many bytes.
 ALIGNED = 16
@@ -34,16 +34,51 @@ _HELD, _LOOPING = 1024, 512
 #: Bytes that one thread loads at once, and elements.
 _BYTES, _ELEMENTS = 16, 8
 
-#: Bytes of arguments that are passed by value; more of them lie in a table on the device.
-_BY_VALUE = 4096
-
 #: From so many sums on, columns are added up by one thread each.
 _MANY = 1 << 18
 
 
+#: Bytes of arguments that are passed by value; more of them lie in a table on the device.
+_BY_VALUE = 4096
+
+
+class Code:
+    """What a kernel's text follows from.
+
+    Attributes
+    ----------
+    form
+        What it is, in a word.
+    threads
+        Threads of a block.
+    count
+        Words of arguments.
+    """
+
+    form: str
+
+    @property
+    def threads(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def count(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> tuple[Code, ...]:
+        """What different blocks do."""
+        return (self,)
+
+    @property
+    def by_value(self) -> bool:
+        """Whether the arguments are passed by value, not as the address of a table."""
+        return 8 * self.count <= _BY_VALUE
+
+
 @dataclass(frozen=True)
-class Kernel:
-    """A nest and how threads share it: what a kernel's text follows from.
+class Kernel(Code):
+    """A nest and how threads share it.
 
     Attributes
     ----------
@@ -71,7 +106,6 @@ class Kernel:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
         if self.form == "columns":
             return BLOCK if self.group == 1 else WARP * self.group
         return (
@@ -84,14 +118,8 @@ class Kernel:
         return self.threads // self.group
 
     @property
-    def by_value(self) -> bool:
-        """Whether the arguments are passed by value, not as the address of a table."""
-        return 8 * self.nest.slots.count <= _BY_VALUE
-
-    @property
-    def warps_meet(self) -> bool:
-        """Whether threads wait for one another or look at one another's values."""
-        return self.form != "map" and self.group > 1
+    def count(self) -> int:
+        return self.nest.slots.count
 
 
 @dataclass(frozen=True)
@@ -108,7 +136,7 @@ class Launch:
         The part: the first place along each axis, and how many there are.
     """
 
-    kernel: Kernel
+    kernel: Code
     blocks: int
     starts: tuple[int, ...]
     extents: tuple[int, ...]

@@ -1,35 +1,75 @@
-"""The kernels of a plan as one module of CUDA C, and its machine code, kept by content."""
+"""The kernels of a plan as one module of CUDA C, and its machine code, kept by content.
+
+Arguments are 64-bit words. They are passed by value, as one struct: so they lie in constant memory, which all threads
+of a warp read at once, no table has to be copied before a launch, and a captured graph holds its own. Only where
+they are more than 4096 bytes they are read from a table on the device.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from tinygraph.backends.cuda.kernel import Kernel, launches_of
+from tinygraph.backends.cuda.kernel import Code, Kernel
 from tinygraph.backends.cuda.nvrtc import OPTIONS, compiler
 from tinygraph.backends.cuda.printer import print_kernel
 from tinygraph.backends.cuda.rows import PRELUDE
 from tinygraph.backends.native import cache
-from tinygraph.program.plan import Plan
 
-__all__ = ["binary", "kernels_of", "names_of", "source_of"]
+__all__ = ["binary", "names_of", "source_of"]
 
 _binaries: dict[tuple[str, str], bytes] = {}
 
 
-def kernels_of(plan: Plan) -> list[Kernel]:
-    """The kernels that a plan's nests need, each once."""
-    return list(dict.fromkeys(launch.kernel for _, launches in launches_of(plan) for launch in launches))
-
-
-def names_of(kernels: Sequence[Kernel]) -> list[str]:
+def names_of(kernels: Sequence[Code]) -> list[str]:
     """What the kernels of a module are called."""
     return [f"tg_{kernel.form}{i}" for i, kernel in enumerate(kernels)]
 
 
-def source_of(kernels: Sequence[Kernel]) -> str:
+def source_of(kernels: Sequence[Code]) -> str:
     """Kernels as one module of CUDA C."""
-    printed = (print_kernel(kernel, name) for kernel, name in zip(kernels, names_of(kernels), strict=True))
-    return "\n".join([PRELUDE, *printed])
+    parts = dict.fromkeys(part for kernel in kernels for part in kernel.parts)
+    bodies = {part: f"tg_part{i}" for i, part in enumerate(parts)}
+    text = [PRELUDE, *(_printed(part, name) for part, name in bodies.items())]
+    text += [_entry(kernel, name, bodies) for kernel, name in zip(kernels, names_of(kernels), strict=True)]
+    return "\n".join(text)
+
+
+def _printed(part: Code, name: str) -> str:
+    assert isinstance(part, Kernel)
+    return print_kernel(part, name)
+
+
+def _entry(kernel: Code, name: str, bodies: dict[Code, str]) -> str:
+    """What is launched: where there are several parts, each block finds its own."""
+    lines = [f"struct words_{name} {{ long long at[{kernel.count}]; }};"]
+    taken = "const __grid_constant__ words_{} w" if kernel.by_value else "const words_{} *table"
+    bounds = f"__launch_bounds__({kernel.threads})"
+    lines.append(f'extern "C" __global__ void {bounds} {name}({taken.format(name)}) {{')
+    if not kernel.by_value:
+        lines.append(f"  const words_{name} &w = *table;")
+    count = len(kernel.parts)
+    if count == 1:
+        lines.append(f"  {bodies[kernel.parts[0]]}({{w.at}}, blockIdx.x, gridDim.x);")
+    else:
+        lines += [
+            f"  int part = 0, last = {count - 1};",
+            "  while (part < last) {",
+            "    const int middle = (part + last) / 2;",
+            "    if (blockIdx.x < w.at[middle]) last = middle; else part = middle + 1;",
+            "  }",
+            "  const unsigned int before = part ? (unsigned int)w.at[part - 1] : 0u;",
+            "  const unsigned int block = blockIdx.x - before, blocks = (unsigned int)w.at[part] - before;",
+        ]
+        first, start = 0, count
+        for same, run in groupby(kernel.parts):
+            behind = first + len(list(run))
+            words = f"w.at + {start} + (part - {first}) * {same.count}"
+            head = f"if (part < {behind}) " if behind < count else ""
+            lines.append(f"  {'else ' if first else ''}{head}{bodies[same]}({{{words}}}, block, blocks);")
+            start += (behind - first) * same.count
+            first = behind
+    return "\n".join([*lines, "}\n"])
 
 
 def binary(source: str, capability: int) -> bytes:

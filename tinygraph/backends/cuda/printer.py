@@ -1,9 +1,7 @@
 """A loop nest as a kernel in CUDA C.
 
 A kernel's arguments are the words that ``Slots`` lays out: extents, strides and addresses, so that other sizes run the
-same code. They are passed by value, as one struct: so they lie in constant memory, which all threads of a warp read at
-once, no table has to be copied before a launch, and a captured graph holds its own. Only nests with more than 4096
-bytes of arguments read them from a table on the device.
+same code; ``module`` says how they come to it.
 
 Nothing here is atomic: each sum is added up by certain threads in a certain order.
 """
@@ -16,14 +14,17 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinygraph.backends.cuda import rows
-from tinygraph.backends.cuda.kernel import WARP, Kernel
+from tinygraph.backends.cuda.kernel import BLOCK, WARP, Kernel
 from tinygraph.backends.cuda.rows import TYPE, memory
 
 __all__ = ["print_kernel"]
 
 
 def print_kernel(kernel: Kernel, name: str) -> str:
-    """The text of a kernel; ``rows.PRELUDE`` has to come before it."""
+    """The text of a nest, as a function of the device; ``rows.PRELUDE`` has to come before it.
+
+    It takes the words and computes what the ``block``-th of ``blocks`` blocks has to.
+    """
     return _Printer(kernel).text(name)
 
 
@@ -59,14 +60,7 @@ class _Printer:
         for i in range(self.nest.axes):
             self.put(f"const {self.index} n{i} = ({self.index})w.at[{self.slots.extents + i}];")
         {"map": self._map, "rows": self._rows, "columns": self._columns}[kernel.form]()
-        count = self.slots.count
-        head = f"struct words_{name} {{ long long at[{count}]; }};\n"
-        taken = f"const words_{name} w" if kernel.by_value else f"const words_{name} *table"
-        bounds = f"__launch_bounds__({kernel.threads})"
-        head += f'extern "C" __global__ void {bounds} {name}({taken}) {{\n'
-        if not kernel.by_value:
-            head += f"  const words_{name} &w = *table;\n"
-        return head + "\n".join(self.lines) + "\n}\n"
+        return rows.body(name, self.lines)
 
     # --- places -------------------------------------------------------------------------------------------------------
 
@@ -280,8 +274,8 @@ class _Printer:
         count = f"((n{last} + {vector - 1}) / {vector})" if vector > 1 else f"n{last}"
         self.put(f"const {index} count = {count};")
         self.put(f"const {index} total = count{''.join(f' * n{i}' for i in range(nest.outer))};")
-        first = f"({index})blockIdx.x * ({index})blockDim.x + ({index})threadIdx.x"
-        with self.block(f"for ({index} at = {first}; at < total; at += ({index})gridDim.x * ({index})blockDim.x)"):
+        first = f"({index})block * {BLOCK} + ({index})threadIdx.x"
+        with self.block(f"for ({index} at = {first}; at < total; at += ({index})blocks * {BLOCK})"):
             where = "at"
             if nest.outer:
                 self.put(f"const {index} row = at / count;")
@@ -314,7 +308,7 @@ class _Printer:
         self._shared()
         mine = "" if each == 1 else f" + ({index})(threadIdx.x / {group})"
         self.put(f"const {index} lane = ({index})(threadIdx.x % {group}) * {kernel.vector};")
-        head = f"for ({index} first = ({index})blockIdx.x * {each}; first < rows; first += ({index})gridDim.x * {each})"
+        head = f"for ({index} first = ({index})block * {each}; first < rows; first += ({index})blocks * {each})"
         with self.block(head):
             # Groups beyond the last row compute it once more and store nothing: all threads of a block meet.
             self.put(f"const bool live = first{mine} < rows;")
@@ -441,7 +435,7 @@ class _Printer:
         self.put(f"const {index} total = tiles{''.join(f' * n{i}' for i in range(nest.outer))};")
         self.put(f"const {index} rows = {' * '.join(f'n{i}' for i in reduced)};")
         self.put(f"const {index} column = ({index})(threadIdx.x % {tile}), slice = ({index})(threadIdx.x / {tile});")
-        with self.block(f"for ({index} at = ({index})blockIdx.x; at < total; at += ({index})gridDim.x)"):
+        with self.block(f"for ({index} at = ({index})block; at < total; at += ({index})blocks)"):
             if nest.outer:
                 self.put(f"const {index} row = at / tiles;")
             here = "(at - row * tiles)" if nest.outer else "at"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ __all__ = [
     "PRELUDE",
     "TYPE",
     "accumulated",
+    "body",
     "cast",
     "combine",
     "constant",
@@ -60,6 +61,7 @@ PRELUDE = r"""
 #ifndef TG_ALIGNED
 #define TG_ALIGNED(place, size) (place)
 #endif
+struct tg_words { const long long *at; };
 template <class T> __device__ __forceinline__ T tg_larger(T a, T b) { return a > b || a != a ? a : b; }
 template <class T> __device__ __forceinline__ T tg_smaller(T a, T b) { return a < b || a != a ? a : b; }
 template <class T> __device__ __forceinline__ T tg_sign(T a) {
@@ -449,6 +451,12 @@ def drawn(form: str, dtype: str, place: str, key: str, call: str) -> str:
         value = f"({TYPE[dtype]})({word} >> {bits - kept}) * {constant(dtype, 2.0**-kept)}"
         return f"tg_larger({value}, {constant(dtype, 2.0 ** -(kept + 1))})"
     return f"((double){word} + 0.5) * {constant(dtype, 2.0**-bits)}"
+
+
+def body(name: str, lines: Sequence[str]) -> str:
+    """What a block does, as a function: it is the ``block``-th of ``blocks``, and has its arguments in ``w.at``."""
+    taken = "const tg_words w, const unsigned int block, const unsigned int blocks"
+    return f"static __device__ __forceinline__ void {name}({taken}) {{\n" + "\n".join(lines) + "\n}\n"
 
 
 def memory(dtype: str) -> str:
