@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tinygraph.errors import InputError, TinygraphError
 from tinygraph.graph import Constant, SharedVariable, Variable
 from tinygraph.types import TensorType, is_float, promote, shape_text
 
-__all__ = ["Argument", "In", "Out", "Param", "declared"]
+__all__ = ["Argument", "In", "Out", "Param", "bound", "declared"]
 
 _NAMES = {0: "scalar", 1: "vector", 2: "matrix"}
 
@@ -253,6 +254,50 @@ class Argument:
         )
         error.locate("", (), self.spec.variable.origin.trace())
         return error
+
+
+def bound(
+    specs: Sequence[In], defaults: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any], label: str
+) -> list[Any]:
+    """One value for each input of a call.
+
+    Parameters
+    ----------
+    specs, defaults
+        The declared inputs, and for each the shared variable with the value that it has where a call gives none, or
+        None.
+    args, kwargs
+        What the call gives.
+    label
+        The function's name, for messages.
+
+    Raises
+    ------
+    InputError
+        If an input has no value or two, or a value no input.
+    """
+    if len(args) > len(specs):
+        raise InputError(f"{label} got too many arguments", expected=f"at most {len(specs)}", actual=str(len(args)))
+    given = dict(enumerate(args))
+    positions = {spec.name: i for i, spec in enumerate(specs) if spec.name}
+    for key, value in kwargs.items():
+        if key not in positions:
+            names = ", ".join(map(repr, positions)) or "none by name"
+            raise InputError(f"{label} has no input {key!r}", expected=names, actual=repr(key))
+        if positions[key] in given:
+            raise InputError(f"{label} got two values for its input {key!r}")
+        given[positions[key]] = value
+    for i, default in enumerate(defaults):
+        if i not in given and default is not None:
+            given[i] = default.get_value(borrow=True, return_internal_type=True)
+    lacking = [str(spec.variable) for i, spec in enumerate(specs) if i not in given]
+    if lacking:
+        raise InputError(
+            f"{label} got no value for {', '.join(lacking)}",
+            expected=f"{len(specs)} arguments: {', '.join(str(s.variable) for s in specs)}",
+            actual=f"{len(given)} arguments",
+        )
+    return [given[i] for i in range(len(specs))]
 
 
 def _safe(have: str, want: str) -> bool:

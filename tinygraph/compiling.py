@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygraph.arguments import In
-from tinygraph.backends import ReferenceExecutable, Trial, cuda_backend, native_backend
+from tinygraph.backends import ReferenceExecutable, Trial, cuda_backend, native_backend, shortage
 from tinygraph.errors import BackendError
 from tinygraph.program import Program
 from tinygraph.surgery import FunctionGraph
@@ -88,7 +88,18 @@ class Compiler:
             What to run.
         targets
             For each output the position of the input that it is the new value of, which may be written to; or None.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If there is no room for what it holds between calls.
         """
+        try:
+            return self._made(program, targets)
+        except MemoryError as err:
+            raise shortage(program, str(err)) from err
+
+    def _made(self, program: Program, targets: Sequence[int | None]) -> Any:
         if self._compiles and self.backend == "numpy":
             native = native_backend()
             if native is not None:

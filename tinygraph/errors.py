@@ -20,6 +20,7 @@ __all__ = [
     "MissingInputError",
     "NullTypeGradError",
     "Operand",
+    "OutOfMemoryError",
     "ShapeError",
     "SourceLine",
     "TinygraphError",
@@ -223,3 +224,7 @@ class MissingInputError(TinygraphError, ValueError):
 
 class BackendError(TinygraphError, RuntimeError):
     """A backend that is unknown, not installed, or without a usable device."""
+
+
+class OutOfMemoryError(BackendError, MemoryError):
+    """A call for which memory does not suffice."""

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tinygraph import arrays
-from tinygraph.arguments import Argument
+from tinygraph.arguments import Argument, bound
+from tinygraph.backends import shortage
 from tinygraph.closed import Closed, close, replaced
 from tinygraph.compiling import Compiler, Maker, Specialisation
 from tinygraph.config import config
-from tinygraph.errors import BackendError, InputError
+from tinygraph.errors import BackendError, InputError, OutOfMemoryError
 from tinygraph.graph import (
     IN_USE,
     STATE_LOCK,
@@ -191,6 +192,7 @@ class Function:
         self._specialisations: dict[tuple[tuple[int, ...], ...], Specialisation] = {}
         self._use = (frozenset(self._containers) - frozenset(self._targets), frozenset(self._targets))
         self._quick: Any = None
+        self._last: Specialisation | None = None
         self._bare = False
         self._count = len(closed.specs)
         self._long = False
@@ -207,32 +209,41 @@ class Function:
         ------
         InputError
             If the arguments do not fit the inputs, or ``as_`` is used where an input has that name, too.
-        BackendError
-            If the device has no memory left; its text shows who holds it.
+        OutOfMemoryError
+            If there is not enough memory, with how much the call needs and for what.
         ShapeError
             If their shapes do not fit each other; raised at the first call with these shapes, before anything is
             computed. Whenever a call raises, no shared variable has changed.
         """
         with self._lock:
-            quick = self._quick
-            if quick is not None and not kwargs and len(args) == self._count and not IN_USE.calls:
-                results = quick((*args, *[c.value for c in self._containers]))
-                if results is not None:
-                    return results[0] if self._bare else self._handed_out(results)
-            if "as_" in kwargs:
-                return self._called_as(kwargs.pop("as_"), args, kwargs)
-            values: Sequence[Any] = args
-            if kwargs or len(args) != len(self._arguments):
-                values = self._bound(args, kwargs)
-            with self._xp.here():
-                if not self.trust_input:
-                    values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
-                while True:
-                    known, results = self._run(values)
+            try:
+                quick = self._quick
+                if quick is not None and not kwargs and len(args) == self._count and not IN_USE.calls:
+                    results = quick((*args, *[c.value for c in self._containers]))
                     if results is not None:
-                        self._quick = getattr(known.run, "quick", None) if not known.long else None
-                        self._bare = getattr(known.run, "settled", False) and self._closed.bare
-                        return self._handed_out(results)
+                        return results[0] if self._bare else self._handed_out(results)
+                if "as_" in kwargs:
+                    return self._called_as(kwargs.pop("as_"), args, kwargs)
+                with self._xp.here():
+                    return self._called(args, kwargs)
+            except MemoryError as err:
+                if self._last is None or isinstance(err, OutOfMemoryError):
+                    raise
+                raise shortage(self._last.program, str(err), getattr(self._last.executable, "plan", None)) from err
+
+    def _called(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A call with arguments of any kind."""
+        values = args
+        if kwargs or len(args) != len(self._arguments):
+            values = self._bound(args, kwargs)
+        if not self.trust_input:
+            values = [argument.convert(value) for argument, value in zip(self._arguments, values, strict=True)]
+        while True:
+            known, results = self._run(values)
+            if results is not None:
+                self._quick = getattr(known.run, "quick", None) if not known.long else None
+                self._bare = getattr(known.run, "settled", False) and self._closed.bare
+                return self._handed_out(results)
 
     def _called_as(self, as_: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """A call whose results are wanted as ``as_`` says."""
@@ -250,9 +261,9 @@ class Function:
         try:
             with STATE_LOCK:
                 everything = [*values, *[container.value for container in self._containers]]
-            known = self._specialisations.get(tuple([value.shape for value in everything]))
+            known = self._last = self._specialisations.get(tuple([value.shape for value in everything]))
             if known is None:
-                known = self._specialised(tuple([value.shape for value in everything]), everything)
+                known = self._last = self._specialised(tuple([value.shape for value in everything]), everything)
             if known.long and alone:
                 self._long = True
                 return known, None
@@ -287,31 +298,9 @@ class Function:
 
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """One value for each input, from positional arguments, keywords and defaults."""
-        specs, label = self._closed.specs, _label(self.name)
         if self._closed.composites is not None:
             args, kwargs = self._closed.composites.split(args, kwargs)
-        if len(args) > len(specs):
-            raise InputError(f"{label} got too many arguments", expected=f"at most {len(specs)}", actual=str(len(args)))
-        given = dict(enumerate(args))
-        positions = {spec.name: i for i, spec in enumerate(specs) if spec.name}
-        for key, value in kwargs.items():
-            if key not in positions:
-                names = ", ".join(map(repr, positions)) or "none by name"
-                raise InputError(f"{label} has no input {key!r}", expected=names, actual=repr(key))
-            if positions[key] in given:
-                raise InputError(f"{label} got two values for its input {key!r}")
-            given[positions[key]] = value
-        for i, default in enumerate(self._closed.defaults):
-            if i not in given and default is not None:
-                given[i] = default.get_value(borrow=True, return_internal_type=True)
-        lacking = [str(spec.variable) for i, spec in enumerate(specs) if i not in given]
-        if lacking:
-            raise InputError(
-                f"{label} got no value for {', '.join(lacking)}",
-                expected=f"{len(specs)} arguments: {', '.join(str(s.variable) for s in specs)}",
-                actual=f"{len(given)} arguments",
-            )
-        return [given[i] for i in range(len(specs))]
+        return bound(self._closed.specs, self._closed.defaults, args, kwargs, _label(self.name))
 
     def _specialised(self, key: tuple[tuple[int, ...], ...], values: Sequence[Any]) -> Specialisation:
         start = time.perf_counter()

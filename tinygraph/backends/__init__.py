@@ -9,9 +9,10 @@ from typing import Any
 
 from tinygraph.backends.observer import Observer, Observers
 from tinygraph.backends.reference import ReferenceExecutable
+from tinygraph.backends.shortage import shortage
 from tinygraph.backends.trial import Trial
 
-__all__ = ["Observer", "Observers", "ReferenceExecutable", "Trial", "cuda_backend", "native_backend"]
+__all__ = ["Observer", "Observers", "ReferenceExecutable", "Trial", "cuda_backend", "native_backend", "shortage"]
 
 
 @functools.cache

@@ -57,6 +57,8 @@ class MemoryPlan:
         Bytes that a call hands back or puts into shared variables.
     unknown
         Buffers whose size depends on values; they are counted as empty.
+    title
+        ``at`` in words.
     """
 
     peak: int
@@ -67,11 +69,11 @@ class MemoryPlan:
     constants: int
     results: int
     unknown: tuple[int, ...]
-    _title: str = ""
+    title: str = ""
 
     def __str__(self) -> str:
         rows = [
-            f"peak       {bytes_text(self.peak)} at {self._title}",
+            f"peak       {bytes_text(self.peak)} at {self.title}",
             f"results    {bytes_text(self.results)}",
             f"arguments  {bytes_text(self.arguments)}, shared {bytes_text(self.shared)}, "
             f"constants {bytes_text(self.constants)}",

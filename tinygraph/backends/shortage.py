@@ -1,0 +1,43 @@
+"""Errors that say how much memory a call needs, and for what, where there is not enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygraph.errors import OutOfMemoryError
+from tinygraph.program import Program
+from tinygraph.program.memory import bytes_text, plan
+
+__all__ = ["shortage"]
+
+#: How many values are named.
+_NAMED = 4
+
+
+def shortage(program: Program, why: str, compiled: Any = None) -> OutOfMemoryError:
+    """What is known of a call for which memory does not suffice.
+
+    Parameters
+    ----------
+    program
+        What was to run.
+    why
+        The words of what refused.
+    compiled
+        The plan of what was compiled; None where the Program is interpreted.
+    """
+    known = plan(program)
+    if compiled is None:
+        needs = f"{bytes_text(known.peak)} at {known.title}"
+    else:
+        fresh = sum(compiled.storages[k].nbytes for k in compiled.fresh)
+        needs = f"{bytes_text(compiled.arena + fresh)}: {bytes_text(compiled.arena)} for temporaries and "
+        needs += f"{bytes_text(fresh)} for outputs"
+    rows = [f"{bytes_text(h.nbytes)}  {h.what}" + (f"  {h.place}" if h.place else "") for h in known.holders[:_NAMED]]
+    rest = f"{bytes_text(known.arguments)} of arguments and {bytes_text(known.shared)} of shared variables"
+    return OutOfMemoryError(
+        "memory does not suffice for this call; no shared variable has changed",
+        expected=f"{needs}, beside {rest}",
+        actual="\n            ".join([why or "no more memory", "the largest values at the peak:", *rows]),
+        hint="smaller batches need less; f.memory() shows everything that is held",
+    )
