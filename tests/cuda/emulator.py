@@ -69,6 +69,9 @@ class Emulator:
         word = np.zeros(1, "int64")
         return word.ctypes.data, word
 
+    def holds(self, value):
+        return True
+
     def address(self, array):
         return array.ctypes.data
 

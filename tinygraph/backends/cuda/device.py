@@ -39,6 +39,9 @@ class Device(Protocol):
 
     def address(self, array: Any) -> int: ...
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value is an array of this device."""
+
     def copy(self, source: Any, target: Any) -> None:
         """Copy an array, of this device or NumPy's, over one of this device."""
 
@@ -78,12 +81,11 @@ class Gpu:
         If there is no CuPy, no device, no NVRTC or no cuBLAS.
     """
 
-    backend = "cupy"
-
     def __init__(self, tf32: bool = False) -> None:
-        self._cupy = arrays.get("cupy")
-        device = self._cupy.cuda.Device()
+        device = arrays.get("cupy").cuda.Device()
         self.number = int(device.id)
+        self._cupy = arrays.get(f"cupy:{self.number}")
+        self.backend = self._cupy.backend
         self.capability = int(device.compute_capability)
         self._cupy.zeros(1)  # makes the context that the driver's functions work in
         self._driver = ctypes.CDLL("libcuda.so.1")
@@ -116,6 +118,9 @@ class Gpu:
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
+
+    def holds(self, value: Any) -> bool:
+        return not isinstance(value, np.ndarray)
 
     def copy(self, source: Any, target: Any) -> None:
         if not isinstance(source, np.ndarray):

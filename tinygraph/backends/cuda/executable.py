@@ -27,8 +27,9 @@ from tinygraph.backends.cuda.segments import Segment, Segments
 from tinygraph.backends.cuda.together import Batch
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
+from tinygraph.backends.shortage import shortage
 from tinygraph.config import config
-from tinygraph.errors import BackendError
+from tinygraph.errors import OutOfMemoryError
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan import Plan
@@ -74,6 +75,7 @@ class CudaExecutable:
         self._results_at = {s.data: s for s in self.plan.storages if s.kind == "result"}
         self._fresh_at = {position: index for index, position in self.plan.fresh.items()}
         self._static: dict[int, Any] = {}
+        self._landing: dict[int, Any] = {}
         self._bases: dict[int, int] = {}
         self._held: list[Any] = []
         self._frame: Frame | None = None
@@ -157,44 +159,39 @@ class CudaExecutable:
 
         Raises
         ------
-        as the reference backend does, and BackendError where the device's memory does not suffice; whenever it raises,
-        no input has been written to.
+        as the reference backend does, and OutOfMemoryError where the device's memory does not suffice; whenever it
+        raises, no input has been written to.
         """
         with self._lock:
             try:
-                self._frame = self._frame or self._allocate()
-                held = self._inputs(values)
-                fresh = self._fresh()
+                return self._call(values)
             except self.device.out_of_memory() as err:
-                raise self._full(str(err)) from err
-            stream = self.device.stream()
-            if self._stream not in (None, stream):
-                self.device.wait()
-            self._stream = stream
-            registers: dict[int, Any] = {}
-            for segment in self._segments:
-                self._run(segment, self._frame)
-                if segment.checked:
-                    self.device.wait()
-                    if self._error[0]:
-                        self._error[0] = 0
-                        return self.reference(values)  # it raises an error that says what is wrong
-                if segment.call is not None:
-                    self._called(segment.call, held, registers)
-            return self._results(held, fresh, registers)
+                if isinstance(err, OutOfMemoryError):
+                    raise
+                raise shortage(self.program, str(err), self.plan) from err
 
-    def _full(self, why: str) -> BackendError:
-        """What is known where memory does not suffice."""
-        plan = self.plan
-        inside = sorted((s for s in plan.storages if s.kind != "input"), key=lambda s: -s.nbytes)[:3]
-        largest = ", ".join(f"{s.nbytes / 2**20:.1f} MiB ({s.kind}, {s.dtype})" for s in inside)
-        fresh = sum(plan.storages[k].nbytes for k in plan.fresh)
-        return BackendError(
-            "the device's memory does not suffice for this function",
-            expected=f"{plan.arena / 2**20:.1f} MiB for temporaries and {fresh / 2**20:.1f} MiB for outputs",
-            actual=f"{why}; the largest values: {largest}",
-            hint="smaller batches need less; tinygraph.program.memory shows which values hold the memory",
-        )
+    def _call(self, values: Sequence[Any]) -> list[Any]:
+        self._frame = self._frame or self._allocate()
+        held = self._inputs(values)
+        fresh = self._fresh()
+        stream = self.device.stream()
+        if self._stream not in (None, stream):
+            self.device.wait()
+        self._stream = stream
+        registers: dict[int, Any] = {}
+        copies: dict[int, Any] = {}
+        for segment in self._segments:
+            if segment is self._segments[-1]:
+                copies = self._copies(registers)  # nothing takes memory once inputs are overwritten
+            self._run(segment, self._frame)
+            if segment.checked:
+                self.device.wait()
+                if self._error[0]:
+                    self._error[0] = 0
+                    return self.reference(values)  # it raises an error that says what is wrong
+            if segment.call is not None:
+                self._called(segment.call, held, registers)
+        return self._results(held, fresh, registers | copies)
 
     def _inputs(self, values: Sequence[Any]) -> list[Any]:
         """The inputs on the device, contiguous; those that are written to share memory with no other."""
@@ -207,10 +204,11 @@ class CudaExecutable:
                 device.copy(value, static)
                 held.append(static)
                 continue
-            here = not isinstance(value, np.ndarray) or device.backend == "numpy"
-            if storage is not None and not (here and value.flags.c_contiguous and device.address(value) % ALIGNED == 0):
+            if not device.holds(value):
+                value = self._landed(position, value)
+            elif storage is not None and not (value.flags.c_contiguous and device.address(value) % ALIGNED == 0):
                 value = self._copied(value)
-            held.append(value if here or storage is not None else self._copied(value))
+            held.append(value)
         for target in self.plan.updated.values():
             mine = held[target]
             if any(i != target and _overlap(device, mine, v) for i, v in enumerate(held)):
@@ -218,6 +216,13 @@ class CudaExecutable:
         for position, storage in self._inputs_at.items():
             self._bases[storage.index] = device.address(held[position])
         return held
+
+    def _landed(self, position: int, value: Any) -> Any:
+        """A value of the host's in memory that stays for this input, so that its address is that of earlier calls."""
+        if position not in self._landing:
+            self._landing[position] = self.device.empty(value.shape, value.dtype.name)
+        self.device.copy(value, self._landing[position])
+        return self._landing[position]
 
     def _copied(self, value: Any) -> Any:
         made = self.device.empty(value.shape, value.dtype.name)
@@ -359,13 +364,17 @@ class CudaExecutable:
             base = self._held[0][start : start + home.nbytes].view(home.dtype)
         return strided(base[x.offset :], x.shape, _strides(x))
 
+    def _copies(self, registers: dict[int, Any]) -> dict[int, Any]:
+        """Copies of outputs that instructions by themselves have made and others may hold, by their numbers."""
+        outputs = zip(self.program.outputs, self.plan.results, self.program.copied, strict=True)
+        return {number: registers[number].copy() for number, view, copied in outputs if view is None and copied}
+
     def _results(self, held: Sequence[Any], fresh: dict[int, Any], registers: dict[int, Any]) -> list[Any]:
         """The outputs; small ones are taken out of the memory that stays."""
         results: list[Any] = []
         for position, view in enumerate(self.plan.results):
             if view is None:
-                value = registers[self.program.outputs[position]]
-                results.append(value.copy() if self.program.copied[position] else value)
+                results.append(registers[self.program.outputs[position]])
             elif position in self.plan.updated:
                 results.append(held[self.plan.updated[position]])
             else:
