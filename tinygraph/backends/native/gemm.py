@@ -102,8 +102,8 @@ def cut(dtype: str, shape: tuple[int, int, int, int], strides: Sequence[tuple[in
         "scratch_size": size,
         "scratch_a": scratch_a,
     }
-    for letter, strides in (("a", a), ("b", b), ("c", c)):
-        found.update(zip((f"{letter}_away", f"{letter}_down", f"{letter}_across"), strides, strict=True))
+    for letter, steps in (("a", a), ("b", b), ("c", c)):
+        found.update(zip((f"{letter}_away", f"{letter}_down", f"{letter}_across"), steps, strict=True))
     count = -(-cells // each)
     return Cut(found, count, count * size)
 
