@@ -9,7 +9,7 @@
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if sys.argv[:2] == ["-m", "doctor"] and sys.orig_argv[-len(sys.argv)] == "tinygraph":
     # python -m tinygraph doctor: it comes before everything that may be missing or broken.
@@ -17,7 +17,7 @@ if sys.argv[:2] == ["-m", "doctor"] and sys.orig_argv[-len(sys.argv)] == "tinygr
 
     sys.exit(main(sys.argv[1:]))
 
-from tinygraph import errors, gradient, ifelse, scan_module, tensor
+from tinygraph import errors, gradient, ifelse, tensor
 from tinygraph.arguments import In, Out, Param
 from tinygraph.autodiff import Lop, grad
 from tinygraph.config import config
@@ -27,11 +27,13 @@ from tinygraph.function import Function, clone, function
 from tinygraph.graph import Apply, Constant, SharedVariable, Variable, name_scope, services, shared
 from tinygraph.misc.safe_asarray import _asarray
 from tinygraph.modes import Mode
-from tinygraph.opfromgraph import OpFromGraph
-from tinygraph.scan_module import foldl, foldr, map, reduce, scan, scan_checkpoints
 from tinygraph.surgery import map_variables
 from tinygraph.tensor import dot, get_scalar_constant_value
 from tinygraph.updates import OrderedUpdates
+
+if TYPE_CHECKING:  # found when they are first asked for; see _FOUND_IN
+    from tinygraph.opfromgraph import OpFromGraph
+    from tinygraph.scan_module import foldl, foldr, map, reduce, scan, scan_checkpoints
 
 __all__ = [
     "Apply",
@@ -98,13 +100,15 @@ change_flags = config.change_flags
 #: Modules that many programs do without; they load when they are first asked for.
 _LATER = (
     *("compat", "compile", "configdefaults", "configparser", "diagnose", "gof", "misc", "optim", "printing"),
-    *("raise_op", "scalar", "sparse", "testing", "viz"),
+    *("raise_op", "scalar", "scan_module", "sparse", "testing", "viz"),
 )
 #: Names that are found in such a module.
 _FOUND_IN = {
+    "OpFromGraph": "tinygraph.opfromgraph",
     **dict.fromkeys(("example", "why_nan"), "tinygraph.diagnose"),
     **dict.fromkeys(("debugprint", "draw", "draw_html", "pprint"), "tinygraph.viz"),
     **dict.fromkeys(("dprint", "pp"), "tinygraph.printing"),
+    **dict.fromkeys(("foldl", "foldr", "map", "reduce", "scan", "scan_checkpoints"), "tinygraph.scan_module"),
 }
 
 services.later("tinygraph.viz.profile", "profile")
