@@ -17,14 +17,18 @@ from tests.cuda import emulator
 from tests.cuda.emulator import GPP, Emulator
 from tests.cuda.graphs import GRAPHS, built
 from tinygraph import arrays
-from tinygraph.backends.cuda import kernel, module, nvrtc, rows
+from tinygraph.backends.cuda import kernel, module, nvrtc, rows, segments
 from tinygraph.backends.cuda.executable import CudaExecutable
 from tinygraph.backends.cuda.kernel import _apart, launches_of
+from tinygraph.backends.cuda.segments import Segments
 from tinygraph.backends.reference import ReferenceExecutable
 from tinygraph.errors import BackendError, TinygraphError
 from tinygraph.function import Function
 from tinygraph.ops.elementwise import ROWS, apply_row
 from tinygraph.program.lowerings import plan_of
+from tinygraph.program.plan_check import verify_plan
+from tinygraph.program.rounds import parts
+from tinygraph.program.steps import Batch
 from tinygraph.tensor.shared_randomstreams import RandomStreams
 from tinygraph.testing.agreement import Way, check_program
 from tinygraph.testing.programs import programs
@@ -56,7 +60,7 @@ def _prepared(function, arguments):
 
 def _plan(name, dtype):
     program, targets, _ = _prepared(*built(name, dtype))
-    return plan_of(program, targets, rows.is_known)
+    return plan_of(program, targets, rows.is_known, launched=True)
 
 
 def _copies(values):
@@ -72,10 +76,12 @@ def test_all_kernels_compile(capability):
     if capability not in nvrtc.compiler().architectures():
         pytest.skip(f"NVRTC {nvrtc.compiler().version} does not compile for {capability}")
     plans = [_plan(name, dtype) for name in GRAPHS for dtype in (DTYPES if capability == 90 else DTYPES[:1])]
-    kernels = list(dict.fromkeys(kernel for plan in plans for kernel in module.kernels_of(plan)))
-    assert {k.form for k in kernels} == {"map", "rows", "columns"}
-    assert {k.vector for k in kernels} >= {1, 2, 4}
-    assert {k.held for k in kernels if k.form == "rows"} == {True, False}
+    kernels = list(dict.fromkeys(code for plan in plans for code in Segments(plan).kernels))
+    assert {k.form for k in kernels} == {"map", "rows", "columns", "together"}
+    parts = [part for k in kernels for part in k.parts if isinstance(part, kernel.Kernel)]
+    assert {k.form for k in parts} == {"map", "rows", "columns"}
+    assert {k.vector for k in parts} >= {1, 2, 4}
+    assert {k.held for k in parts if k.form == "rows"} == {True, False}
     assert nvrtc.compiler().compile(module.source_of(kernels), capability).startswith(b"\x7fELF")
 
 
@@ -103,10 +109,10 @@ def test_kernels_of_random_programs_compile(program, capability):
     inputs, _, outputs, updates, calls = program.build()[:5]
     function = tg.function(inputs, outputs, updates=updates, on_unused_input="ignore")
     try:
-        plan = plan_of(*_prepared(function, calls[0])[:2], rows.is_known)
+        plan = plan_of(*_prepared(function, calls[0])[:2], rows.is_known, launched=True)
     except TinygraphError:
         return  # a program that refuses its arguments
-    kernels = module.kernels_of(plan)
+    kernels = Segments(plan).kernels
     if kernels:
         nvrtc.compiler().compile(module.source_of(kernels), capability)
 
@@ -179,8 +185,44 @@ def test_many_arguments_lie_in_a_table(monkeypatch):
     monkeypatch.setattr(Emulator, "_libraries", {})
     program, targets, values = _prepared(*built("mlp", "float32"))
     wanted = ReferenceExecutable(program, "numpy")(_copies(values))
-    assert "*table" in module.source_of(module.kernels_of(_plan("mlp", "float32")))
+    assert "*table" in module.source_of(Segments(_plan("mlp", "float32")).kernels)
     _close(CudaExecutable(program, targets, Emulator())(_copies(values)), wanted, "float32")
+
+
+@needs_gpp
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["deep", "layer_norm", "lstm", "optimizers"])
+def test_nests_that_are_launched_together_give_the_same_bits(name, dtype, monkeypatch):
+    program, targets, values = _prepared(*built(name, dtype))
+    device, single = Emulator(), Emulator()
+    found = CudaExecutable(program, targets, device)(_copies(values))
+    monkeypatch.setattr(segments, "together", lambda batch, launches: [])
+    wanted = CudaExecutable(program, targets, single)(_copies(values))
+    assert len(device.launches) < len(single.launches)
+    for have, want in zip(found, wanted, strict=True):
+        assert np.asarray(have).tobytes() == np.asarray(want).tobytes()
+
+
+def test_updates_of_many_parameters_are_few_launches():
+    """Of 40 parameters, whose updates are 4 nests of the same form for each, or parts of some."""
+    plan = _plan("optimizers", "float32")
+    (segment,) = Segments(plan).all
+    nests = [nest for step in plan.steps for nest in parts(step)]
+    assert len(nests) > 40
+    assert len(segment.steps) <= 3
+    assert sum(len(step.calls) for step in segment.steps if isinstance(step, Batch)) >= len(nests) - 1
+
+
+@settings(max_examples=FEW, suppress_health_check=SLOW)
+@given(program=programs(most=15))
+def test_plans_of_random_programs_keep_their_rules(program):
+    inputs, _, outputs, updates, calls = program.build()[:5]
+    function = tg.function(inputs, outputs, updates=updates, on_unused_input="ignore")
+    try:
+        prepared = _prepared(function, calls[0])[:2]
+    except TinygraphError:
+        return  # a program that refuses its arguments
+    verify_plan(plan_of(*prepared, rows.is_known, launched=True))
 
 
 @needs_gpp
@@ -429,7 +471,7 @@ def test_memory_that_does_not_suffice_is_an_error_that_says_how_much_is_needed()
     before = _copies(values)
     with pytest.raises(BackendError, match="memory does not suffice") as caught:
         CudaExecutable(program, targets, Full())(values)
-    assert "MiB for temporaries" in str(caught.value)
+    assert "for temporaries" in str(caught.value)
     for have, want in zip(values, before, strict=True):
         np.testing.assert_array_equal(have, want)
 

@@ -61,6 +61,14 @@ def deep():
     return _network(24, (16, 16, 16, 16, 8), T.tanh, optim.adam)
 
 
+def optimizers():
+    """Updates of 40 parameters, of all sizes, whose gradients are given."""
+    sizes = [(n + 1, m) for n in range(4) for m in (3, 4, 17, 33, 70)]
+    parameters = [_shared(*shape) for n, m in sizes for shape in ((n, m), (m,))]
+    gradients = [T.TensorType(tg.config.floatX, p.get_value().shape)() for p in parameters]
+    return gradients, [], optim.adam(gradients, parameters), tuple(_array(*p.get_value().shape) for p in parameters)
+
+
 def softmax_rows():
     x, t = T.matrix("x"), T.matrix("t")
     cost = (T.nnet.softmax(x) * t).sum()
@@ -199,6 +207,7 @@ _ALL = (
     mlp,
     rmsprop,
     deep,
+    optimizers,
     softmax_rows,
     long_rows,
     logsumexp,

@@ -96,9 +96,13 @@ class Lowering:
         The instruction at hand.
     """
 
-    def __init__(self, program: Program, elementwise: Callable[[str, str], bool]) -> None:
-        """``elementwise`` says of an operation and the dtype of its operands whether the backend has it in lanes."""
+    def __init__(self, program: Program, elementwise: Callable[[str, str], bool], launched: bool = False) -> None:
+        """``elementwise`` says of an operation and the dtype of its operands whether the backend has it in lanes.
+
+        ``launched`` says whether steps are launched on a device.
+        """
         self.program = program
+        self.launched = launched
         self.elementwise = elementwise
         self.dtypes = DTYPES | {"float16"} if elementwise("add", "float16") else DTYPES
         self.builder = Builder()

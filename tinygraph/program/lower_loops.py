@@ -23,7 +23,7 @@ def _loop(lowering: Lowering, op: Loop, inputs: Sequence[Value], outputs: Sequen
     states = [i for i, taps in enumerate(op.taps) for _ in taps]
     alone = [op.taps[i] == (-1,) and op.kept[i] == 1 for i in range(len(op.taps))]
     targets = [states.index(i) if i < len(alone) and alone[i] else None for i in range(len(outputs))]
-    plan = plan_of(body, targets, lowering.elementwise)
+    plan = plan_of(body, targets, lowering.elementwise, launched=lowering.launched)
     if any(isinstance(step, Call) for step in plan.steps) or None in plan.results:
         raise Unsupported
     return _Rows(lowering, op, plan, int(count)).lowered(initials, sequences, constants, outputs)

@@ -11,7 +11,8 @@ from tinygraph.program.ir import Program
 from tinygraph.program.lower import Lowering
 from tinygraph.program.nested import NestCall, finished
 from tinygraph.program.rounds import Rounds, parts
-from tinygraph.program.steps import Call, Group, Product, Scan, Step, Storage, Value, View
+from tinygraph.program.steps import Batch, Call, Group, Product, Scan, Step, Storage, Value, View
+from tinygraph.program.together import gathered
 
 __all__ = ["NestCall", "Plan", "plan_of", "read", "written"]
 
@@ -66,8 +67,9 @@ class Plan:
     def fallible(self) -> bool:
         """Whether running it can find an index out of bounds."""
         return any(
-            step.nest.checks if isinstance(step, NestCall) else isinstance(step, Scan) and step.plan.fallible
+            part.nest.checks if isinstance(part, NestCall) else isinstance(part, Scan) and part.plan.fallible
             for step in self.steps
+            for part in parts(step)
         )
 
     def home(self, storage: Storage) -> Storage:
@@ -82,6 +84,7 @@ def plan_of(
     targets: Sequence[int | None],
     elementwise: Callable[[str, str], bool],
     guarded: bool = False,
+    launched: bool = False,
 ) -> Plan:
     """Fuse a Program, and give everything a place.
 
@@ -95,17 +98,24 @@ def plan_of(
         Whether the backend has an elementwise operation on operands of a dtype.
     guarded
         Leave words that nobody may write to behind every temporary, and use no memory twice.
+    launched
+        Whether steps are launched on a device: small nests that know nothing of one another are one step.
     """
-    return _Planner(program, targets, elementwise).plan(guarded)
+    return _Planner(program, targets, elementwise, launched).plan(guarded)
 
 
 class _Planner:
     def __init__(
-        self, program: Program, targets: Sequence[int | None], elementwise: Callable[[str, str], bool]
+        self,
+        program: Program,
+        targets: Sequence[int | None],
+        elementwise: Callable[[str, str], bool],
+        launched: bool,
     ) -> None:
         self.program = program
         self.targets = targets
-        self.lowering = Lowering(program, elementwise)
+        self.launched = launched
+        self.lowering = Lowering(program, elementwise, launched)
         self.builder = self.lowering.builder
         self.homes: dict[int, Storage] = {}
         self.updated: dict[int, int] = {}
@@ -117,6 +127,8 @@ class _Planner:
         self._update(steps, results)
         steps = [s for s in steps if not self._is_void(s)]
         called = [_nested(s) for s in steps]
+        if self.launched:
+            called = self._gathered(called)
         self._share(called, results)
         offsets, size = self._places(called, results)
         storages = self.builder.storages
@@ -201,6 +213,23 @@ class _Planner:
         home = self.homes.get(into.view.storage.index)
         same = source.strides == into.strides and source.view.offset == into.view.offset
         return home is source.view.storage and same
+
+    def _gathered(self, steps: Sequence[Any]) -> list[Any]:
+        """The steps with small nests together; none passes one that runs by itself, or the last one that can fail."""
+        fallible = max((i for i, s in enumerate(steps) if any(map(_can_fail, parts(s)))), default=-1)
+        order: list[Any] = []
+        start = 0
+
+        def homes(numbers: Callable[[Any], list[int]]) -> Callable[[Any], set[int]]:
+            return lambda step: {self._home(k) for k in numbers(step)}
+
+        for i, step in enumerate(steps):
+            alone = isinstance(step, Call)
+            if alone or i == fallible:
+                order += gathered(steps[start : i + 1 - alone], homes(read), homes(written))
+                order += [step] * alone
+                start = i + 1
+        return order + gathered(steps[start:], homes(read), homes(written))
 
     # --- memory -------------------------------------------------------------------------------------------------------
 
@@ -305,7 +334,7 @@ def _rounded(size: int) -> int:
 
 def read(step: Any) -> list[int]:
     """Numbers of the storages that a step reads."""
-    if isinstance(step, Rounds):
+    if isinstance(step, (Rounds, Batch)):
         return [k for part in parts(step) for k in read(part)]
     if isinstance(step, Product):
         views = [step.x, step.y]
@@ -323,7 +352,7 @@ def read(step: Any) -> list[int]:
 
 def written(step: Any) -> list[int]:
     """Numbers of the storages that a step writes to."""
-    if isinstance(step, Rounds):
+    if isinstance(step, (Rounds, Batch)):
         return [k for part in parts(step) for k in written(part)]
     if isinstance(step, Product):
         return [step.out.storage.index]
@@ -340,6 +369,8 @@ def written(step: Any) -> list[int]:
 def _can_fail(step: Any) -> bool:
     if isinstance(step, Scan):
         return bool(step.plan.fallible)
+    if isinstance(step, NestCall):
+        return step.nest.checks
     return isinstance(step, Call) or (
         isinstance(step, Group) and any(n.op in ("check", "pick", "gather") for n in step.nodes)
     )

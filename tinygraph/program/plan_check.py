@@ -5,8 +5,8 @@ from __future__ import annotations
 from tinygraph.program.ir import ProgramError
 from tinygraph.program.nest import Nest
 from tinygraph.program.plan import NestCall, Plan, read, written
-from tinygraph.program.rounds import Rounds
-from tinygraph.program.steps import Call, Scan, Storage
+from tinygraph.program.rounds import Rounds, parts
+from tinygraph.program.steps import Batch, Call, Scan, Storage
 
 __all__ = ["verify_plan"]
 
@@ -49,13 +49,29 @@ def verify_plan(plan: Plan) -> None:
             if home.kind == "temporary":
                 first.setdefault(home.index, i)
                 last[home.index] = i
-        if overwritten and (isinstance(step, Call) or (isinstance(step, NestCall) and step.nest.checks)):
+        nests = [part for part in parts(step) if isinstance(part, NestCall)]
+        if overwritten and (isinstance(step, Call) or any(call.nest.checks for call in nests)):
             raise ProgramError(f"{where} can fail after an input was overwritten")
-        if isinstance(step, NestCall):
-            _verify_nest(step.nest, step, where)
+        for call in nests:
+            _verify_nest(call.nest, call, where)
+        if isinstance(step, Batch):
+            _verify_batch(step, plan, where)
         if isinstance(step, Scan):
             verify_plan(step.plan)
     _verify_places(plan, first, last)
+
+
+def _verify_batch(batch: Batch, plan: Plan, where: str) -> None:
+    """No nest writes to what another one reads or writes."""
+    users: dict[int, set[int]] = {}
+    for i, call in enumerate(batch.calls):
+        for k in (*read(call), *written(call)):
+            users.setdefault(plan.home(plan.storages[k]).index, set()).add(i)
+    for call in batch.calls:
+        for k in written(call):
+            home = plan.home(plan.storages[k])
+            if len(users[home.index]) > 1:
+                raise ProgramError(f"{where}: nests that run at the same time share {home}, and one writes to it")
 
 
 def _verify_nest(nest: Nest, call: NestCall, where: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tinygraph.program.cost import Cost
 from tinygraph.program.memory import bytes_text
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Rounds
-from tinygraph.program.steps import Call, Product, Scan, View
+from tinygraph.program.steps import Batch, Call, Product, Scan, View
 from tinygraph.program.text import cost_text
 
 __all__ = ["plan_text", "step_cost"]
@@ -46,7 +47,7 @@ def step_cost(step: Any) -> Cost:
 
 def plan_text(plan: Plan) -> str:
     """One line for each step, then where results are and the size of the arena."""
-    lines = _lines(plan)
+    lines = _lines(plan.steps, plan)
     updated = [f"%{plan.program.outputs[i]} over %{plan.program.inputs[t]}" for i, t in plan.updated.items()]
     if updated:
         lines.append(f"in place: {', '.join(updated)}")
@@ -54,14 +55,16 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _lines(plan: Plan) -> list[str]:
+def _lines(steps: Sequence[Any], plan: Plan) -> list[str]:
     lines = []
-    for step in plan.steps:
+    for step in steps:
         spent = step_cost(step)
         cost = f"  # {cost_text(spent)}" if spent.bytes else ""
         lines.append(f"{_described(step, plan)}{cost}")
         if isinstance(step, Scan):
-            lines += [f"    {line}" for line in _lines(step.plan)]
+            lines += [f"    {line}" for line in _lines(step.plan.steps, step.plan)]
+        if isinstance(step, Batch):
+            lines += [f"    {line}" for line in _lines(step.calls, plan)]
     return lines
 
 
@@ -81,6 +84,8 @@ def _described(step: Any, plan: Plan) -> str:
         return f"loop of {step.count} turns"
     if isinstance(step, Rounds):
         return "rounds over images"
+    if isinstance(step, Batch):
+        return f"{len(step.calls)} nests together"
     assert isinstance(step, Call)
     return f"by itself: {plan.program.instructions[step.position].op}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygraph.program.steps import Shape, Step, Storage, View
+from tinygraph.program.steps import Batch, Shape, Step, Storage, View
 
 __all__ = ["Moving", "Rounds", "parts"]
 
@@ -67,6 +67,8 @@ class Rounds(Step):
 
 def parts(step: Any) -> list[Any]:
     """The groups, nests and products that a step consists of."""
+    if isinstance(step, Batch):
+        return step.calls
     if not isinstance(step, Rounds):
         return [step]
     return [part for inner in step.body for part in parts(inner)]

@@ -12,6 +12,7 @@ from tinygraph.program.nest import Node
 
 __all__ = [
     "PIECE",
+    "Batch",
     "Binding",
     "Call",
     "Group",
@@ -172,6 +173,13 @@ class Call(Step):
         self.position = position
         #: Where inputs are; for those that only another such instruction knows, the number of their buffer.
         self.inputs = list(inputs)
+
+
+class Batch(Step):
+    """Nests that know nothing of one another, and may run at the same time."""
+
+    def __init__(self, calls: Sequence[Any]) -> None:
+        self.calls = list(calls)
 
 
 class Product(Step):

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygraph import arrays
 from tinygraph.backends.cuda.blas import Blas, Gemm
-from tinygraph.backends.cuda.kernel import Kernel, Launch
+from tinygraph.backends.cuda.kernel import Code, Launch
 from tinygraph.backends.cuda.module import binary, names_of, source_of
 from tinygraph.errors import BackendError
 
@@ -45,10 +45,10 @@ class Device(Protocol):
     def copy(self, source: Any, target: Any) -> None:
         """Copy an array, of this device or NumPy's, over one of this device."""
 
-    def functions(self, kernels: Sequence[Kernel]) -> dict[Kernel, Any]:
+    def functions(self, kernels: Sequence[Code]) -> dict[Code, Any]:
         """Compiled kernels; those that are not known yet are compiled together."""
 
-    def arguments(self, kernel: Kernel, words: Any) -> Any:
+    def arguments(self, kernel: Code, words: Any) -> Any:
         """Words as a launch takes them."""
 
     def launch(self, function: Any, launch: Launch, arguments: Any) -> None: ...
@@ -92,7 +92,7 @@ class Gpu:
         self._tf32 = tf32
         self._blas: Blas | None = None
         self._workspaces: dict[int, Any] = {}
-        self._known: dict[Kernel, Any] = {}
+        self._known: dict[Code, Any] = {}
         self._lock = threading.Lock()
         self._capture_lock = threading.Lock()
         self._staged: dict[int, tuple[Any, Any]] = {}
@@ -149,7 +149,7 @@ class Gpu:
 
     # --- kernels ------------------------------------------------------------------------------------------------------
 
-    def functions(self, kernels: Sequence[Kernel]) -> dict[Kernel, Any]:
+    def functions(self, kernels: Sequence[Code]) -> dict[Code, Any]:
         with self._lock:
             new = [k for k in dict.fromkeys(kernels) if k not in self._known]
             if new:
@@ -163,7 +163,7 @@ class Gpu:
                     self._known[kernel] = function
             return {k: self._known[k] for k in kernels}
 
-    def arguments(self, kernel: Kernel, words: Any) -> Any:
+    def arguments(self, kernel: Code, words: Any) -> Any:
         """The array of pointers to arguments, and what they point to."""
         if kernel.by_value:
             held: Any = np.ascontiguousarray(words)

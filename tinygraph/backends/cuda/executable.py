@@ -24,7 +24,6 @@ from tinygraph.backends.cuda.device import Device, gpu
 from tinygraph.backends.cuda.frame import Frame, constants_of
 from tinygraph.backends.cuda.kernel import ALIGNED, Launch, words_of
 from tinygraph.backends.cuda.segments import Segment, Segments
-from tinygraph.backends.cuda.together import Batch
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.backends.shortage import shortage
@@ -33,7 +32,7 @@ from tinygraph.errors import OutOfMemoryError
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan import Plan
-from tinygraph.program.steps import Call, Product, Storage, View
+from tinygraph.program.steps import Batch, Call, Product, Storage, View
 
 __all__ = ["CudaExecutable"]
 
@@ -61,14 +60,14 @@ class CudaExecutable:
 
     def __init__(self, program: Program, targets: Sequence[int | None], device: Device | None = None) -> None:
         self.program = program
-        self.plan: Plan = plan_of(program, targets, rows.is_known)
+        self.plan: Plan = plan_of(program, targets, rows.is_known, launched=True)
         self.device: Device = gpu(config.allow_tf32) if device is None else device
         self._reference: ReferenceExecutable | None = None
         self._lock = threading.Lock()
         segments = Segments(self.plan)
         self._segments = segments.all
         self._launches = segments.launches
-        self._ordered = segments.bodies
+        self._together = segments.together
         self._functions = self.device.functions(segments.kernels)
         self._error_address, self._error = self.device.error_word()
         self._inputs_at = {s.data: s for s in self.plan.storages if s.kind == "input"}
@@ -136,7 +135,7 @@ class CudaExecutable:
                 view = plan.results[plan.fresh[storage.index]]
                 assert view is not None
                 self._stay(storage, view.shape)
-        return Frame(plan, self._bases, device.address(arena), constants, self._ordered)
+        return Frame(plan, self._bases, device.address(arena), constants)
 
     def _kept(self, array: Any) -> Any:
         """An array of the host on the device, for good."""
@@ -298,16 +297,22 @@ class CudaExecutable:
 
     def _kernels(self, step: Any, addresses: Sequence[Any]) -> list[Callable[[], None]]:
         """The launches of a nest, or of several as one, at these addresses."""
+        error = self._error_address
         if isinstance(step, Batch):
-            return [self._launch(step.launch, step.words(addresses, self._error_address))]
+            several = self._together[id(step)]
+            inside = {i for each in several for i in each.places}
+            made = [self._launch(each.launch, each.words(addresses, error)) for each in several]
+            for i, call in enumerate(step.calls):
+                made += [] if i in inside else self._kernels(call, addresses[i])
+            return made
         launches = [launch for launch in self._launches[id(step)] if launch.blocks]
-        return [self._launch(launch, words_of(step, launch, addresses, self._error_address)) for launch in launches]
+        return [self._launch(launch, words_of(step, launch, addresses, error)) for launch in launches]
 
     def _launch(self, launch: Launch, words: Any) -> Callable[[], None]:
         arguments = self.device.arguments(launch.kernel, words)
         return partial(self.device.launch, self._functions[launch.kernel], launch, arguments)
 
-    def _product(self, product: Product, addresses: Sequence[int]) -> list[Callable[[], None]]:
+    def _product(self, product: Product, addresses: Sequence[Any]) -> list[Callable[[], None]]:
         """The launch of a product at these addresses."""
         gemm = gemm_of(product.x, product.y, product.out)
         if 0 in (gemm.rows, gemm.columns, gemm.stack):

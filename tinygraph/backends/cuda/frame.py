@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygraph.backends.cuda.kernel import ALIGNED, bound
-from tinygraph.backends.cuda.together import Batch
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, Rounds
-from tinygraph.program.steps import Product, Scan, Storage, View
+from tinygraph.program.steps import Batch, Product, Scan, Storage, View
 
 __all__ = ["Frame", "constants_of"]
 
@@ -41,23 +40,13 @@ class Frame:
         Where temporaries begin.
     constants
         Where constants are, by their storages.
-    bodies
-        The steps of loops in the order in which they run, by the identity of the loop's plan.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        bases: Mapping[int, int],
-        arena: int,
-        constants: Mapping[Storage, int],
-        bodies: Mapping[int, Sequence[Any]],
-    ) -> None:
+    def __init__(self, plan: Plan, bases: Mapping[int, int], arena: int, constants: Mapping[Storage, int]) -> None:
         self.plan = plan
         self.bases = bases
         self.arena = arena
         self.constants = constants
-        self.bodies = bodies
 
     def address(self, view: View, rounds: Sequence[int] = ()) -> int:
         """The address of a view's first element; ``rounds`` are the numbers of the rounds around it."""
@@ -79,7 +68,7 @@ class Frame:
                     yield from self.work(step.body, (*rounds, i))
             elif isinstance(step, Scan):
                 for turn in range(step.count):
-                    yield from self._turn(step, turn).work(self.bodies[id(step.plan)])
+                    yield from self._turn(step, turn).work(step.plan.steps)
             elif isinstance(step, NestCall):
                 yield step, self._operands(step, rounds)
             elif isinstance(step, Batch):
@@ -102,4 +91,4 @@ class Frame:
                 bases[number] = place
         start = self.plan.home(step.workspace)
         workspace = self.address(View(start, (), ()))
-        return Frame(step.plan, bases, -(-workspace // ALIGNED) * ALIGNED, self.constants, self.bodies)
+        return Frame(step.plan, bases, -(-workspace // ALIGNED) * ALIGNED, self.constants)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygraph.backends.cuda.kernel import Code, Launch, launches_of
-from tinygraph.backends.cuda.together import Batch, gathered
+from tinygraph.backends.cuda.together import together
 from tinygraph.program.plan import NestCall, Plan, read, written
 from tinygraph.program.rounds import parts
-from tinygraph.program.steps import Call, Scan
+from tinygraph.program.steps import Batch, Call, Scan
 
 __all__ = ["Segment", "Segments"]
 
@@ -22,7 +22,7 @@ class Segment:
     Attributes
     ----------
     steps
-        What is launched, in order; nests that know nothing of one another as a ``Batch``.
+        What is launched, in order.
     call
         The instruction that is run by itself afterwards.
     moving
@@ -50,17 +50,19 @@ class Segments:
     ----------
     all
         The segments, in order.
-    bodies
-        The steps of the plans of loops in the order in which they are launched, by the identity of the plan.
     launches
-        Of nests and scatters, of the plan and of its loops, by the identity of the step.
+        Of nests, of the plan and of its loops, by the identity of the step.
+    together
+        Nests of a step that share launches, by the identity of the step.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.launches: dict[int, list[Launch]] = {id(step): launches for step, launches in launches_of(plan)}
         self.all: list[Segment] = []
-        self.bodies = {id(body): gathered(body, body.steps, self.launches) for body in _bodies(plan)}
+        self.together = {
+            id(step): list(together(step, self.launches)) for step in _steps(plan) if isinstance(step, Batch)
+        }
         fallible = max((i for i, s in enumerate(plan.steps) if _checks(s)), default=-1)
         current: list[Any] = []
         for i, step in enumerate(plan.steps):
@@ -73,18 +75,16 @@ class Segments:
         self._end(current, None, False)
 
     def _end(self, steps: list[Any], call: Call | None, checked: bool) -> None:
-        ordered = gathered(self.plan, steps, self.launches)
-        self.all.append(Segment(ordered, call, self._moving(steps), checked))
+        self.all.append(Segment(list(steps), call, self._moving(steps), checked))
         steps.clear()
 
     @property
     def kernels(self) -> list[Code]:
         """All that are launched, each once."""
-        ordered = [*(segment.steps for segment in self.all), *self.bodies.values()]
-        batches = [step for steps in ordered for step in steps if isinstance(step, Batch)]
-        inside = {id(call) for batch in batches for call in batch.calls}
+        several = [each for found in self.together.values() for each in found]
+        inside = {id(call) for each in several for call in each.calls}
         alone = [launch for step, launches in self.launches.items() if step not in inside for launch in launches]
-        return list(dict.fromkeys(launch.kernel for launch in (*(b.launch for b in batches), *alone)))
+        return list(dict.fromkeys(launch.kernel for launch in (*(each.launch for each in several), *alone)))
 
     def _moving(self, steps: Sequence[Any]) -> list[int]:
         """The storages of some steps that are not at the same address in every call."""
@@ -97,12 +97,12 @@ class Segments:
         return list(found)
 
 
-def _bodies(plan: Plan) -> Iterator[Plan]:
-    """The plans of a plan's loops, and of theirs."""
+def _steps(plan: Plan) -> Iterator[Any]:
+    """The steps of a plan and of the plans of its loops."""
     for step in plan.steps:
+        yield step
         if isinstance(step, Scan):
-            yield step.plan
-            yield from _bodies(step.plan)
+            yield from _steps(step.plan)
 
 
 def _checks(step: Any) -> bool:
