@@ -41,6 +41,7 @@ _FLAGS: dict[str, tuple[Any, tuple[Any, ...] | None, str]] = {
     ),
     "guard_memory": ("no", ("no", "yes"), "check that native functions write to nothing but their own memory; slow"),
     "cache_dir": ("", None, "folder for compiled code; empty for the system's usual place"),
+    "deterministic": (True, _BOOLS, "add up in a fixed order on CuPy, too, where elements of gradients are scattered"),
     "allow_tf32": (False, _BOOLS, "let compiled functions on CuPy round the operands of float32 products to 10 bits"),
     "threads": (0, None, "threads of native functions; 0 for one on each processor"),
     "verify_programs": ("no", ("no", "yes"), "check every compiled Program against its own rules"),
@@ -66,6 +67,8 @@ _ALIASES: dict[str, tuple[str, dict[str, str]]] = {
 _OLD_VALUES = {
     ("linker", "py"): "reference",
     **{("linker", f"{old}{gc}"): "native" for old in ("c|py", "c", "cvm", "vm") for gc in ("", "_nogc")},
+    ("deterministic", "more"): True,
+    ("deterministic", "default"): False,
     ("mode", "Mode"): "FAST_RUN",
     ("mode", "DEBUG_MODE"): "DebugMode",
 }
@@ -112,6 +115,7 @@ class Config:
     linker: str
     guard_memory: str
     cache_dir: str
+    deterministic: bool
     allow_tf32: bool
     threads: int
     verify_programs: str

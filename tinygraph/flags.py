@@ -170,7 +170,6 @@ _BY_REASON: dict[str, dict[str, Any]] = {
     },
     "dtypes follow NumPy, in which Python scalars give way to arrays": {"cast_policy": "numpy+floatX"},
     "x / y of integers is config.floatX; x // y is an integer": {"int_division": "floatX"},
-    "results are the same every time": {"deterministic": "more"},
     "convolutions check the shapes they are given": {"conv.assert_shape": True},
     "every node keeps the lines that made it": {"traceback.compile_limit": 0, "traceback.limit": 4},
     "print variable.tag.test_value": {"print_test_value": False},
