@@ -51,7 +51,7 @@ class Pool:
         libc = ctypes.CDLL(None)
         for _ in range(count - 1):
             handle = ctypes.c_ulong()
-            worker = ctypes.c_void_p(entry_points()["worker"])
+            worker = ctypes.c_void_p(entry_points["worker"])
             failed = libc.pthread_create(ctypes.byref(handle), None, worker, ctypes.c_void_p(start))
             if failed:
                 raise OSError(failed, os.strerror(failed))

@@ -23,12 +23,9 @@ __all__ = ["NEST_HEAD", "entry_points"]
 #: Words before the arguments of a kernel: function, size, kernel, begin, end, how many a thread takes at once, pool.
 NEST_HEAD = 7
 
-_NAMES = ("enter", "scan", "nest", "shared_nest", "worker", "stop", "gemv")
 
-
-def _walk() -> str:
+def _nests() -> str:
     return f"""
-{walker("run")}
 define i64 @nest(ptr %at) {{
 {pointers("%at", f=2)}
 {words("%at", begin=3, end=4)}
@@ -45,7 +42,12 @@ define i64 @stop(ptr %at) {{
   %skip = select i1 %failed, i64 %rest, i64 0
   ret i64 %skip
 }}
+"""
 
+
+def _scan() -> str:
+    return f"""
+{walker("run")}
 ; words: 2 turns, 3 table of a turn, 4 its end, 5 how many addresses change; for each of these: word, address of the
 ; first row, bytes from row to row, row of the first turn, rows in a ring or 0
 define i64 @scan(ptr %at) {{
@@ -456,7 +458,7 @@ _FASTCALL = 0x80
 
 @functools.cache
 def _method() -> _Method:
-    return _Method(b"enter", entry_points()["enter"], _FASTCALL, None)
+    return _Method(b"enter", entry_points["enter"], _FASTCALL, None)
 
 
 def entrance(words: Any) -> Callable[[tuple[Any, ...], tuple[Any, ...]], bool | None]:
@@ -468,8 +470,24 @@ def entrance(words: Any) -> Callable[[tuple[Any, ...], tuple[Any, ...]], bool | 
     return made
 
 
-@functools.cache
-def entry_points() -> dict[str, int]:
-    """The addresses of the functions that entries name, and of those that Python calls."""
-    text = _walk() + _products() + _threads() + _entrance()
-    return dict(zip(_NAMES, built(text, _NAMES), strict=True))
+def _common() -> str:
+    return walker("run") + _nests() + _products() + _entrance()
+
+
+#: Names, and the text of a module with these functions: not every program has loops, or work for threads.
+_MODULES: tuple[tuple[tuple[str, ...], Callable[[], str]], ...] = (
+    (("enter", "nest", "stop", "gemv"), _common),
+    (("scan",), _scan),
+    (("shared_nest", "worker"), _threads),
+)
+
+
+class _Points(dict[str, int]):
+    def __missing__(self, name: str) -> int:
+        names, text = next(module for module in _MODULES if name in module[0])
+        self.update(zip(names, built(text(), names), strict=True))
+        return self[name]
+
+
+#: The addresses of the functions that entries name, and of those that Python calls; compiled when first asked for.
+entry_points: dict[str, int] = _Points()

@@ -98,9 +98,7 @@ class Table:
         self._kept: list[Any] = [self._memory]
         self._arena = _aligned(start or self._memory.ctypes.data)
         self._error = np.zeros(8, dtype="int64") if error is None else error
-        self._points = entry_points()
         self._threads = threads()
-        self._pool = pool(self._threads).address if self._threads > 1 else 0
         self._kernels = kernels([p.nest for s in plan.steps for p in parts(s) if isinstance(p, NestCall)])
         # For each repetition around what is written now: words that move, and by how many bytes from round to round.
         self._moving: list[list[tuple[int, int]]] = []
@@ -193,7 +191,7 @@ class Table:
                 self._step(step)
             if fallible and i == fallible[-1]:
                 stop = len(self.words)
-                self.words += [self._points["stop"], 4, self._error.ctypes.data, 0]
+                self.words += [entry_points["stop"], 4, self._error.ctypes.data, 0]
         self.segments.append(Segment(start, len(self.words), None))
         if stop is not None:
             self._end_stop(stop)
@@ -272,23 +270,29 @@ class Table:
         end = {"outer": call.extents[0], "lanes": lanes}.get(kind, 1)
         work = call.elements * (len(nest.nodes) + 8 * sum(n.op in COSTLY for n in nest.nodes))
         self.work += work
-        entry, step = "nest", 0
+        step = 0
         if self._threads > 1 and not self._moving and work > _SHARED and kind != "whole" and end > 1:
             parts = max(2, min(work // _PART, 8 * self._threads))
             step = -(-end // parts)
             if kind == "lanes":
                 step = -(-step // 64) * 64
-            entry = "shared_nest" if step < end else "nest"
+        run, pool_at = self._runner(0 < step < end)
         self.words += [
-            self._points[entry],
+            run,
             NEST_HEAD + slots.count,
             self._kernels[nest],
             0,
             end,
             step,
-            self._pool,
+            pool_at,
             *args,
         ]
+
+    def _runner(self, shared: bool) -> tuple[int, int]:
+        """The function that runs a kernel, and the pool of the threads that share the work, 0 where one does it all."""
+        if not shared:
+            return entry_points["nest"], 0
+        return entry_points["shared_nest"], pool(self._threads).address
 
     def _rounds(self, step: Rounds) -> None:
         """Parts of rounds are what a kernel of nests takes; nothing in a round is shared among threads."""
@@ -314,8 +318,8 @@ class Table:
             self._concurrent = 1
         work = step.count * self.work
         self.work = before + work
-        entry = self._points["shared_nest" if parts > 1 and self._threads > 1 and work > _SHARED else "nest"]
-        head_words = [entry, len(self.words) - head, rounds.kernel(), 0, parts, 1, self._pool]
+        run, pool_at = self._runner(parts > 1 and self._threads > 1 and work > _SHARED)
+        head_words = [run, len(self.words) - head, rounds.kernel(), 0, parts, 1, pool_at]
         self.words[head:first] = [*head_words, size, len(moving), len(own), step.count, each]
 
     def _scan(self, step: Scan) -> None:
@@ -339,7 +343,7 @@ class Table:
                     base += offset
                 patches += [body.word(word), base, b.stride * size, b.first, b.modulus]
         first, last = body.bounds
-        self.words += [self._points["scan"], 6 + len(patches), step.count, first, last, len(patches) // 5, *patches]
+        self.words += [entry_points["scan"], 6 + len(patches), step.count, first, last, len(patches) // 5, *patches]
 
     def places(self, position: int, read: bool) -> list[tuple[int, int]]:
         """The words, and offsets from it, that hold the address of an input or of an output."""
@@ -408,14 +412,15 @@ class Table:
         self._scratch = max(self._scratch, made.memory * self._concurrent)
         if self._moving and self._threads > 1:
             self._own.append((at["scratch"], made.memory))
+        run, pool_at = self._runner(made.parts > 1 and shared)
         self.words += [
-            self._points["shared_nest" if made.parts > 1 and shared else "nest"],
+            run,
             NEST_HEAD + len(gemm.FIELDS),
             gemm.kernel(out.dtype),
             0,
             made.parts,
             1,
-            self._pool,
+            pool_at,
             *(fields[name] for name in gemm.FIELDS),
         ]
 
@@ -428,7 +433,7 @@ class Table:
         shape = (rows, columns) if turned else (columns, rows)  # as Fortran sees the matrix
         alpha, given = self._alpha(product, at + 6)
         self.words += [
-            self._points["gemv"], 15, blas.address(f"{letter}gemv"), ord("N" if turned else "T"), *shape,
+            entry_points["gemv"], 15, blas.address(f"{letter}gemv"), ord("N" if turned else "T"), *shape,
             given, self._address(matrix, at + 7), distance,
             self._address(vector, at + 9), max(step, 1) if columns == 1 else step,
             self._address(product.out, at + 11), max(out_step, 1), alpha, _bits(matrix.dtype, product.beta),
