@@ -13,12 +13,14 @@ import tinygraph as tg
 import tinygraph.tensor as T
 from tests.cuda.emulator import GPP, Emulator, cublas, seen
 from tests.cuda.graphs import built
-from tinygraph.backends.cuda import blas, rows
+from tinygraph.backends.cuda import blas, module, nvrtc, rows
 from tinygraph.backends.cuda.blas import Blas, gemm_of
 from tinygraph.backends.cuda.executable import CudaExecutable
+from tinygraph.backends.cuda.kernel import launches_of
 from tinygraph.backends.native import rows as native_rows
 from tinygraph.backends.reference import ReferenceExecutable
 from tinygraph.errors import BackendError
+from tinygraph.ops.reduce import Reduce
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan import NestCall
 from tinygraph.program.steps import Call, Product, Storage, View
@@ -390,6 +392,24 @@ def test_float16_graphs_are_as_near_as_the_reference(name):
         assert ours <= 0.05 * max(1.0, float(np.abs(want).max(initial=0)))
 
 
+@pytest.mark.skipif(not nvrtc.is_available(), reason="NVRTC is not installed: no kernel was compiled")
+@pytest.mark.parametrize("capability", [80, 90, 100])
+def test_float16_kernels_compile(capability):
+    """PTX has instructions for float16 numbers; no header is included."""
+    if capability not in nvrtc.compiler().architectures():
+        pytest.skip(f"NVRTC {nvrtc.compiler().version} does not compile for {capability}")
+    kernels = []
+    for name in _HALVES:
+        program, targets, _ = _prepared(*built(name, "float16"))
+        plan = plan_of(program, targets, rows.is_known)
+        kernels += [launch.kernel for _, launches in launches_of(plan) for launch in launches]
+    assert 8 in {k.vector for k in kernels}
+    source = module.source_of(list(dict.fromkeys(kernels)))
+    assert "cvt.rn.f16.f32" in source
+    assert "#include" not in source
+    assert nvrtc.compiler().compile(source, capability).startswith(b"\x7fELF")
+
+
 @needs_gpp
 def test_float16_is_rounded_after_each_operation():
     """Elementwise chains of exactly rounded operations: NumPy's bits, special values included."""
@@ -452,13 +472,21 @@ def test_float16_is_reduced_in_float32(shape, axes, kind, transposed):
 
 @needs_gpp
 def test_long_sums_of_float16_do_not_stop():
-    """Pieces of a long vector, and runs of many rows, are float32 numbers until the end."""
+    """Pieces of a long vector, and runs of many rows, are float32 numbers until the end, whatever asks for the sum."""
     x, y = T.TensorType("float16", (None,))("x"), T.TensorType("float16", (None, None))("y")
-    arguments = np.full(50_000, 0.5, "float16"), np.full((3000, 3), 0.75, "float16")
-    program, targets, values = _prepared(tg.function([x, y], [x.sum(), y.sum(axis=0), x[:4000].prod()]), arguments)
-    total, columns, product = CudaExecutable(program, targets, Emulator())(values)
-    assert (total, product) == (25_000, 0)
-    np.testing.assert_array_equal(columns, np.full(3, 2250, "float16"))
+    bias = T.TensorType("float16", (None,))("bias")
+    arguments = np.full(50_000, 0.5, "float16"), np.full((3000, 3), 0.75, "float16"), np.zeros(3, "float16")
+    outputs = [x.sum(), y.sum(axis=0), x[:4000].prod()]
+    outputs += [Reduce("sum", (0,), False, "float16")(x), Reduce("sum", (0,), False, "float16")(y)]
+    outputs += [tg.grad(T.sum((y + bias) * y), bias)]
+    program, targets, values = _prepared(tg.function([x, y, bias], outputs), arguments)
+    executable = CudaExecutable(program, targets, Emulator())
+    assert not any(isinstance(s, Call) for s in executable.plan.steps)
+    total, columns, product, again, also, gradient = executable(values)
+    assert (total, product, again) == (25_000, 0, 25_000)
+    for found in (columns, also, gradient):
+        assert found.dtype == "float16"
+        np.testing.assert_array_equal(found, np.full(3, 2250, "float16"))
 
 
 def test_float16_stays_with_calls_where_the_backend_has_none():
