@@ -200,6 +200,13 @@ class Refusing(Emulated):
         super().launch(function, launch, arguments)
 
 
+class Lost(Emulated):
+    """What was wrong shows when everything has run."""
+
+    def wait(self):
+        raise RuntimeError("no such thing")
+
+
 class Full(Emulated):
     """There is room for so many bytes."""
 
@@ -249,6 +256,17 @@ def test_kernels_run_by_default_on_cupy(device):
 
 
 @needs_gpp
+def test_kernels_run_on_the_device_that_was_chosen(device):
+    device[0].backend = "cupy:1"
+    with tg.config.change_flags(backend="cupy:1"):
+        f, w = _trained()
+    for _ in range(2):
+        assert f(np.ones((2, 3))).number == 1
+    assert w.container.value.number == 1
+    assert isinstance(f.stats()[-1].executable.executable, CudaExecutable)
+
+
+@needs_gpp
 @pytest.mark.parametrize("mode", ["FAST_COMPILE", "NanGuardMode", "DebugMode"])
 def test_modes_on_cupy(device, mode):
     x = T.dvector("x")
@@ -260,10 +278,10 @@ def test_modes_on_cupy(device, mode):
 
 
 @needs_gpp
-@pytest.mark.parametrize("after", [0, 1])
-def test_kernels_that_do_not_run_are_replaced_and_nothing_is_lost(device, after):
+@pytest.mark.parametrize("make", [lambda: Refusing(0), lambda: Refusing(1), Lost], ids=["first", "second", "late"])
+def test_kernels_that_do_not_run_are_replaced_and_nothing_is_lost(device, make):
     given = np.arange(6.0).reshape(2, 3)
-    device.append(Refusing(after))
+    device.append(make())
     f, w = _trained()
     with tg.config.change_flags(linker="reference"):
         g, v = _trained()
