@@ -6,11 +6,12 @@ computes the part of the first axis from ``begin`` to ``end``, so that threads c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tinygraph.backends.native import philox, rows
 from tinygraph.backends.native.emit import ELEMENT, Lanes, Module
 from tinygraph.backends.native.operands import Operands, in_memory, size_of
+from tinygraph.backends.native.stages import STRIP, Stage, stages
 from tinygraph.program.nest import Nest
 
 __all__ = ["grain", "print_nest"]
@@ -140,16 +141,50 @@ class _Printer(Operands):
             self._reduced_axes(axis + 1, last, self._moved(bases, axis, i), inner)
 
     def _vectors(self, number: int, bases: list[str], start: str, end: str, into: dict[int, str]) -> None:
-        """The loop over lanes: whole vectors, and at the end what is left in part of one."""
+        """The loop over lanes: whole vectors, and at the end what is left in part of one; in strips, if in stages."""
+        steps = stages(self.nest, number)
+        if len(steps) == 1:
+            self._stage(number, steps[0], bases, start, end, end, into, {})
+            return
+        type = {n: self.lanes.type(ELEMENT[self.nest.nodes[n].dtype]) for step in steps for n in step.left}
+        room = {n: self.variable(f"[{STRIP // self.width} x {type[n]}]") for n in type}
+        with self.loop(start, end, str(STRIP)) as b:
+            top = self.smaller(self.put(f"add i64 {b}, {STRIP}"), end)
+            for step in steps:
+                self._stage(number, step, bases, b, top, end, into, room)
+
+    def _stage(
+        self, number: int, stage: Stage, bases: list[str], start: str, top: str, end: str, into: dict[int, str],
+        room: dict[int, str],
+    ) -> None:  # fmt: skip
         width = self.width
-        with self.loop(start, end, str(width)) as i:
+        with self.loop(start, top, str(width)) as i:
             rest = self.put(f"sub i64 {end}, {i}")
             whole = self.put(f"icmp sge i64 {rest}, {width}")
-            values = self._loaded(number, bases, i, rest, whole)
+            places: dict[int, str] = {}
+            if stage.taken or stage.left:
+                place = self.put(f"sdiv exact i64 {self.put(f'sub i64 {i}, {start}')}, {width}")
+                for n in (*stage.taken, *stage.left):
+                    type = self.lanes.type(ELEMENT[self.nest.nodes[n].dtype])
+                    places[n] = self.put(f"getelementptr {type}, ptr {room[n]}, i64 {place}")
+            values = self._loaded(stage.nodes, number, bases, i, rest, whole)
+            for n in stage.taken:
+                values[n] = self.put(f"load {self.lanes.type(ELEMENT[self.nest.nodes[n].dtype])}, ptr {places[n]}")
             mask = self._mask(rest)
-            self._lane_nodes(number, values, bases, i, mask, whole)
-            self._reduce_lanes(number, values, mask, into)
-            self._store_lanes(number, values, bases, i, mask, whole)
+            self._lane_nodes(stage.nodes, values, bases, i, mask)
+            for n in stage.left:
+                self.do(f"store {self.lanes.type(ELEMENT[self.nest.nodes[n].dtype])} {values[n]}, ptr {places[n]}")
+            here = {k: x for k, x in into.items() if self._reduced_in(k, stage)}
+            self._reduce_lanes(number, values, mask, here)
+            if stage.last:
+                self._store_lanes(number, values, bases, i, mask, whole)
+
+    def _reduced_in(self, k: int, stage: Stage) -> bool:
+        """Whether a reduction belongs to a stage: the first that has all that is reduced."""
+        args = [a for a in self.nest.nodes[k].args if self.schedule.lane[a]]
+        if not args:
+            return stage.last
+        return all(a in stage.nodes or a in stage.taken for a in args) and any(a in stage.nodes for a in args)
 
     def _mask(self, rest: str) -> str:
         """The lanes that are in use where ``rest`` elements are left."""
@@ -172,7 +207,7 @@ class _Printer(Operands):
             for node in schedule.needed(number):
                 if node not in values and self.nest.nodes[node].op in ("load", "index"):
                     values[node] = self._lane_load(self.nest.nodes[node].attr, bases, "0", mask)
-            self._lane_nodes(number, values, bases, "0", mask, "false")
+            self._lane_nodes(schedule.needed(number), values, bases, "0", mask)
             into = {
                 i: self._accumulator(i)
                 for i, n in enumerate(self.nest.nodes)
@@ -205,8 +240,9 @@ class _Printer(Operands):
             totals = {i: self._accumulator(i) for i in reduces}
 
             def inner(places: list[str]) -> None:
-                values = self._loaded(0, places, j, rest, whole)
-                self._lane_nodes(0, values, places, j, mask, whole)
+                wanted = self.schedule.needed(0)
+                values = self._loaded(wanted, 0, places, j, rest, whole)
+                self._lane_nodes(wanted, values, places, j, mask)
                 self._reduce_lanes(0, values, None, totals)
                 self._store_lanes(0, values, places, j, mask, whole)
 
@@ -286,12 +322,14 @@ class _Printer(Operands):
 
     # --- lanes --------------------------------------------------------------------------------------------------------
 
-    def _loaded(self, number: int, bases: list[str], i: str, rest: str, whole: str) -> dict[int, str]:
+    def _loaded(
+        self, wanted: Sequence[int], number: int, bases: list[str], i: str, rest: str, whole: str
+    ) -> dict[int, str]:
         """What a pass loads: whole vectors at once, otherwise the lanes that are left."""
         nodes, schedule = self.nest.nodes, self.schedule
         loads: list[tuple[int, int]] = []
         values: dict[int, str] = {}
-        for n in schedule.needed(number):
+        for n in wanted:
             if schedule.reloaded(n, number):
                 loads.append((n, schedule.kept[n]))
             elif nodes[n].op == "load":
@@ -315,8 +353,8 @@ class _Printer(Operands):
             values[n] = self.put(f"phi {type} [ {one}, %{full} ], [ {other}, %{part} ]")
         return values
 
-    def _lane_nodes(self, number: int, values: dict[int, str], bases: list[str], i: str, mask: str, whole: str) -> None:
-        for n in self.schedule.needed(number):
+    def _lane_nodes(self, wanted: Sequence[int], values: dict[int, str], bases: list[str], i: str, mask: str) -> None:
+        for n in wanted:
             if n in values:
                 continue
             node = self.nest.nodes[n]
