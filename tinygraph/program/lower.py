@@ -445,11 +445,12 @@ def _log_sum_exp(lowering: Lowering, op: LogSumExp, inputs: Sequence[Value], out
         raise Unsupported
     dtype = x.dtype
     top = builder.reduce("max", x, op.axes, True)
-    finite = builder.map("isfinite", "bool", top.shape, top)
-    top = builder.map("switch", dtype, top.shape, finite, top, Value(dtype, (), uniform=np.zeros((), dtype)[()]))
     e = builder.map("exp", dtype, x.shape, builder.map("sub", dtype, x.shape, x, top))
     total = builder.reduce("sum", e, op.axes, True)
     out = builder.map("add", dtype, top.shape, builder.map("log", dtype, top.shape, total), top)
+    # A maximum that is not finite is the result; the exponentials, which a softmax of x shares, are NaN then.
+    finite = builder.map("isfinite", "bool", top.shape, top)
+    out = builder.map("switch", dtype, top.shape, finite, out, top)
     return [builder.cast(inputs[0].dtype, builder.reshape(out, outputs[0].type.shape))]  # type: ignore[arg-type]
 
 
