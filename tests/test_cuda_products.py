@@ -4,6 +4,8 @@ cuBLAS itself needs a GPU. ``cuda/blas.cpp`` stands for it here: functions of th
 what cuBLAS's reference says they refuse.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +15,7 @@ import tinygraph as tg
 import tinygraph.tensor as T
 from tests.cuda.emulator import GPP, Emulator, cublas, seen
 from tests.cuda.graphs import built
-from tinygraph.backends.cuda import blas, module, nvrtc, rows
+from tinygraph.backends.cuda import module, nvrtc, rows
 from tinygraph.backends.cuda.blas import Blas, gemm_of
 from tinygraph.backends.cuda.executable import CudaExecutable
 from tinygraph.backends.cuda.kernel import launches_of
@@ -115,7 +117,7 @@ def test_products_of_any_layout_and_dtype(data, dtype, stack, extents, alpha, be
     scalars = np.array([alpha, beta], scalar)
     factor = float(scalars[0])
     gemm = gemm_of(_view((stack, height, inner), sx), _view((stack, inner, width), sy), _view(shape, steps))
-    gemm = blas.Gemm(**{**vars(gemm), "dtype": dtype})
+    gemm = replace(gemm, dtype=dtype, into=dtype)
     made, workspace = _ready()
     given_ = (scalars.ctypes.data, beta, scalars.ctypes.data + scalars.itemsize) if on_device else (alpha, beta)
     made.multiply(gemm, y.ctypes.data, x.ctypes.data, out.ctypes.data, *given_)
@@ -135,12 +137,29 @@ def test_sums_of_small_dtypes_are_made_in_float32():
         ones = _memory(dtype, np.ones(n))
         out = np.zeros(1, ones.dtype)
         gemm = gemm_of(_view((1, 1, n), (0, n, 1)), _view((1, n, 1), (0, 1, 1)), _view((1, 1, 1), (0, 1, 1)))
-        gemm = blas.Gemm(**{**vars(gemm), "dtype": dtype})
+        gemm = replace(gemm, dtype=dtype, into=dtype)
         made, _ = _ready()
         made.multiply(gemm, ones.ctypes.data, ones.ctypes.data, out.ctypes.data, 1.0, 0.0)
         assert _numbers(dtype, out)[0] == rounded
         # The parts of a sum are float32 numbers, too (CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION).
         assert (seen().compute, seen().mode, seen().algorithm) == (COMPUTE_32F, 16, -1)
+
+
+@needs_gpp
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_small_dtypes_may_give_float32(dtype):
+    """What several products are added up in, as the gradients of filters are."""
+    rng = np.random.default_rng(9)
+    x, y = (_memory(dtype, rng.standard_normal(n)) for n in (6, 12))
+    out = np.ones((2, 4), "float32")
+    gemm = gemm_of(_view((1, 2, 3), (0, 3, 1)), _view((1, 3, 4), (0, 4, 1)), _view((1, 2, 4), (0, 4, 1)))
+    made, _ = _ready()
+    gemm = replace(gemm, dtype=dtype, into="float32")
+    made.multiply(gemm, y.ctypes.data, x.ctypes.data, out.ctypes.data, 1.0, 1.0)
+    want = 1 + _numbers(dtype, x).reshape(2, 3) @ _numbers(dtype, y).reshape(3, 4)
+    np.testing.assert_allclose(out, want, rtol=0, atol=1e-6)
+    with pytest.raises(BackendError, match="status 15"):
+        made.multiply(replace(gemm, into="float64"), y.ctypes.data, x.ctypes.data, out.ctypes.data, 1.0, 1.0)
 
 
 @needs_gpp
@@ -169,7 +188,7 @@ def test_extents_beyond_32_bits():
     y[:3], y[distance:] = (1, 2, 3), (4, 5, 6)
     x, out = np.array([1, 10], "float16"), np.zeros(3, "float16")
     gemm = gemm_of(_view((1, 1, 2), (0, 2, 1)), _view((1, 2, 3), (0, distance, 1)), _view((1, 1, 3), (0, 3, 1)))
-    gemm = blas.Gemm(**{**vars(gemm), "dtype": "float16"})
+    gemm = replace(gemm, dtype="float16", into="float16")
     assert gemm.ldy == distance
     made, _ = _ready()
     made.multiply(gemm, y.ctypes.data, x.ctypes.data, out.ctypes.data, 1.0, 0.0)
@@ -186,7 +205,7 @@ def test_an_older_cublas_multiplies():
     out = np.zeros((2, 3, 5))
     gemm = gemm_of(_view((2, 3, 4), (12, 4, 1)), _view((2, 4, 5), (20, 5, 1)), _view((2, 3, 5), (15, 5, 1)))
     made, _ = _ready(old=True)
-    gemm = blas.Gemm(**{**vars(gemm), "dtype": "float64"})
+    gemm = replace(gemm, dtype="float64", into="float64")
     made.multiply(gemm, y.ctypes.data, x.ctypes.data, out.ctypes.data, 2.0, 0.0)
     np.testing.assert_allclose(out, 2 * x @ y, rtol=1e-14)
     assert seen(old=True).stack == 2
@@ -197,7 +216,7 @@ def test_what_cublas_refuses_is_an_error():
     gemm = gemm_of(_view((1, 3, 4), (0, 4, 1)), _view((1, 4, 5), (0, 5, 1)), _view((1, 3, 5), (0, 5, 1)))
     made, _ = _ready()
     with pytest.raises(BackendError, match="status 7"):
-        made.multiply(blas.Gemm(**{**vars(gemm), "ldy": 4}), 0, 0, 0, 1.0, 0.0)
+        made.multiply(replace(gemm, ldy=4), 0, 0, 0, 1.0, 0.0)
 
 
 # --- capturing --------------------------------------------------------------------------------------------------------
@@ -367,7 +386,7 @@ _HALVES = (
 
 
 @needs_gpp
-@pytest.mark.parametrize("name", [*_HALVES, "lstm"])
+@pytest.mark.parametrize("name", [*_HALVES, "lstm", "lenet"])
 def test_float16_graphs_are_as_near_as_the_reference(name):
     """In kernels and products throughout; the error, of float64's result, is not larger than the reference's."""
     program, targets, values = _prepared(*built(name, "float16"))
@@ -487,6 +506,47 @@ def test_long_sums_of_float16_are_rounded_once():
     for have, want in zip(executable(values), wanted, strict=True):
         assert have.dtype == "float16"
         np.testing.assert_allclose(have.astype("float64"), want, rtol=2.0**-11 * 1.01)
+
+
+#: name -> (images, filters, arguments)
+_CONVOLUTIONS = {
+    "plain": ((5, 3, 12, 11), (4, 3, 3, 3), {}),
+    "one channel": ((40, 1, 12, 12), (6, 1, 5, 5), {}),
+    "padded, strided": ((3, 4, 9, 10), (5, 4, 3, 2), {"border_mode": (1, 1), "subsample": (2, 1)}),
+    "dilated": ((2, 3, 13, 12), (4, 3, 3, 3), {"filter_dilation": (2, 2)}),
+    "pointwise": ((6, 8, 7, 7), (5, 8, 1, 1), {}),
+    "groups": ((3, 4, 9, 9), (6, 2, 3, 3), {"num_groups": 2}),
+    "depthwise": ((3, 6, 9, 9), (6, 1, 3, 3), {"num_groups": 6, "border_mode": "half"}),
+}
+
+
+@needs_gpp
+@pytest.mark.parametrize("name", _CONVOLUTIONS)
+def test_float16_convolutions_are_added_up_in_float32(name):
+    """Outputs and both gradients, in kernels and products alone, rounded once."""
+    images, filters, settings_ = _CONVOLUTIONS[name]
+    rng = np.random.default_rng(10)
+    arguments = [rng.standard_normal(shape).astype("float16") for shape in (images, filters)]
+
+    def function(dtype):
+        x, w = T.TensorType(dtype, (None,) * 4)("x"), T.TensorType(dtype, (None,) * 4)("w")
+        y = T.nnet.conv2d(x, w, **settings_)
+        return tg.function([x, w], [y, *tg.grad(None, [x, w], known_grads={y: T.sgn(y) * 0.5})])
+
+    program, targets, values = _prepared(function("float16"), arguments)
+    executable = CudaExecutable(program, targets, Emulator())
+    assert not any(isinstance(s, Call) for s in executable.plan.steps)
+    wide = [a.astype("float64") for a in arguments]
+    exact, *_ = ReferenceExecutable(_prepared(function("float64"), wide)[0], "numpy")(wide)
+    y, *gradients = executable(values)
+    near = {"rtol": 2.0**-11 * 1.01, "atol": 2.0**-11 * 2e-2}
+    np.testing.assert_allclose(y.astype("float64"), exact, **near)
+    if not (np.sign(y) == np.sign(exact)).all():
+        return  # another cotangent
+    _, *wanted = ReferenceExecutable(_prepared(function("float64"), wide)[0], "numpy")(wide)
+    for have, want in zip(gradients, wanted, strict=True):
+        assert have.dtype == "float16"
+        np.testing.assert_allclose(have.astype("float64"), want, **near)
 
 
 def test_float16_stays_with_calls_where_the_backend_has_none():

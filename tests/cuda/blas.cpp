@@ -80,9 +80,9 @@ static float tf32(float a) {
 }
 
 // C = alpha op(A) op(B) + beta C, by columns; A is not read where alpha is 0, nor C where beta is.
-template <class T, class Sum>
+template <class T, class Sum, class Out>
 static void multiply(bool ta, bool tb, size m, size n, size k, Sum alpha, const T *a, size lda, const T *b, size ldb,
-                     Sum beta, T *c, size ldc, bool round) {
+                     Sum beta, Out *c, size ldc, bool round) {
   for (size j = 0; j < n; ++j) {
     for (size i = 0; i < m; ++i) {
       Sum sum = 0;
@@ -93,18 +93,18 @@ static void multiply(bool ta, bool tb, size m, size n, size k, Sum alpha, const 
       }
       Sum out = alpha * sum;
       if (beta != 0) out += beta * (Sum)c[i + j * ldc];
-      c[i + j * ldc] = (T)out;
+      c[i + j * ldc] = (Out)out;
     }
   }
 }
 
-template <class T, class Sum>
+template <class T, class Sum, class Out>
 static void stack(int ta, int tb, size m, size n, size k, const void *alpha, const void *a, size lda, int64_t sa,
                   const void *b, size ldb, int64_t sb, const void *beta, void *c, size ldc, int64_t sc, size count,
                   bool round) {
   for (size s = 0; s < count; ++s)
-    multiply<T, Sum>(ta, tb, m, n, k, *(const Sum *)alpha, (const T *)a + s * sa, lda, (const T *)b + s * sb, ldb,
-                     *(const Sum *)beta, (T *)c + s * sc, ldc, round);
+    multiply<T, Sum, Out>(ta, tb, m, n, k, *(const Sum *)alpha, (const T *)a + s * sa, lda, (const T *)b + s * sb, ldb,
+                     *(const Sum *)beta, (Out *)c + s * sc, ldc, round);
 }
 
 extern "C" int NAME(cublasGemmStridedBatchedEx)(Handle *h, int ta, int tb, size m, size n, size k, const void *alpha,
@@ -119,17 +119,22 @@ extern "C" int NAME(cublasGemmStridedBatchedEx)(Handle *h, int ta, int tb, size 
   const size one = 1;
   const auto least = [&](size extent) { return extent > one ? extent : one; };
   if (lda < least(ta ? k : m) || ldb < least(tb ? n : k) || ldc < least(m)) return INVALID_VALUE;
-  if (kind != b_kind || kind != c_kind) return NOT_SUPPORTED;
+  const bool small = kind == R_16F || kind == R_16BF;
+  if (kind != b_kind || (kind != c_kind && !(small && c_kind == R_32F))) return NOT_SUPPORTED;
   if (seen.capturing) return SUCCESS;
   const bool round = compute == COMPUTE_32F_FAST_TF32;
   if (kind == R_32F && (compute == COMPUTE_32F || round))
-    stack<float, float>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, round);
+    stack<float, float, float>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, round);
   else if (kind == R_64F && compute == COMPUTE_64F)
-    stack<double, double>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
+    stack<double, double, double>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
+  else if (kind == R_16F && c_kind == R_32F && compute == COMPUTE_32F)
+    stack<_Float16, float, float>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
+  else if (kind == R_16BF && c_kind == R_32F && compute == COMPUTE_32F)
+    stack<bfloat16, float, float>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
   else if (kind == R_16F && compute == COMPUTE_32F)
-    stack<_Float16, float>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
+    stack<_Float16, float, _Float16>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
   else if (kind == R_16BF && compute == COMPUTE_32F)
-    stack<bfloat16, float>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
+    stack<bfloat16, float, bfloat16>(ta, tb, m, n, k, alpha, a, lda, sa, b, ldb, sb, beta, c, ldc, sc, count, false);
   else
     return NOT_SUPPORTED;
   return SUCCESS;

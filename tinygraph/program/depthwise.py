@@ -20,12 +20,13 @@ def fits(sizes: Windows) -> bool:
 
 def outputs(sizes: Windows, images: View, filters: View) -> Value:
     """The output, channels last, from images with their zeros around them and filters (channel, 1, element)."""
+    builder = sizes.builder
     batch, *space, channel = images.strides
     across = [s * n for s, n in zip(space, sizes.op.strides, strict=True)]
     within = [s * n for s, n in zip(space, sizes.op.dilation, strict=True)]
     shape = (sizes.images, *sizes.out, *sizes.kernel, sizes.channels)
     met = View(images.storage, shape, (batch, *across, *within, channel), images.offset)
-    return _weighted(sizes, met, filters, len(sizes.out) + 1)
+    return builder.cast(sizes.dtype, _weighted(sizes, met, filters, len(sizes.out) + 1))
 
 
 def inputs(sizes: Windows, given: View, filters: View) -> Value:
@@ -47,7 +48,7 @@ def inputs(sizes: Windows, given: View, filters: View) -> Value:
     back = [-s * d for s, d in zip(space, op.dilation, strict=True)]
     shape = (sizes.images, *sizes.extents, *sizes.kernel, sizes.channels)
     met = View(apart.storage, shape, (batch, *space, *back, channel), offset)
-    return _weighted(sizes, met, filters, len(sizes.extents) + 1)
+    return builder.cast(sizes.dtype, _weighted(sizes, met, filters, len(sizes.extents) + 1))
 
 
 def weights(sizes: Windows, images: View, given: View) -> Value:
@@ -63,7 +64,7 @@ def weights(sizes: Windows, images: View, given: View) -> Value:
     while start > len(sizes.kernel) and (start == last or math.prod(shape[start - 1 : last]) <= _LONG):
         start -= 1
     value = _summed(sizes, met, given.broadcast(shape), tuple(range(start, last)))
-    return builder.reduce("sum", value, range(len(sizes.kernel), start), False)
+    return builder.cast(sizes.dtype, builder.reduce("sum", value, range(len(sizes.kernel), start), False))
 
 
 def _weighted(sizes: Windows, met: View, filters: View, first: int) -> Value:
@@ -79,16 +80,19 @@ def _weighted(sizes: Windows, met: View, filters: View, first: int) -> Value:
 
 def _summed(sizes: Windows, x: View, y: View, axes: tuple[int, ...]) -> Value:
     """Products of two views summed over axes, in a nest of its own: the products are many more than the elements."""
-    builder, dtype, shape = sizes.builder, sizes.dtype, x.shape
+    builder, dtype, shape = sizes.builder, sizes.wide, x.shape
     target = tuple(n for i, n in enumerate(shape) if i not in axes)
     axes = tuple(i for i in axes if shape[i] != 1)
     if not axes:
-        value = builder.map("mul", dtype, shape, Value(dtype, shape, view=x), Value(dtype, shape, view=y))
-        return builder.reshape(value, target)
+        factors = [builder.cast(dtype, Value(v.dtype, shape, view=v)) for v in (x, y)]
+        return builder.reshape(builder.map("mul", dtype, shape, *factors), target)
     group = Group(len(builder.steps), shape)
     builder.append(group)
     group.axes = axes
-    product = group.add("mul", dtype, (group.load(x, x.strides), group.load(y, y.strides)))
+    nodes = [group.load(v, v.strides) for v in (x, y)]
+    if dtype != sizes.dtype:
+        nodes = [group.add("cast", dtype, (n,)) for n in nodes]
+    product = group.add("mul", dtype, nodes)
     total = group.add("reduce", dtype, (product,), "sum")
     group.row_nodes.add(total)
     return Value(dtype, target, group=group, node=total, row=True)

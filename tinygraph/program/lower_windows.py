@@ -60,8 +60,8 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
         wide = View(found.storage, (sizes.channels, 1, *sizes.kernel), (channel, 1, *kernel), found.offset)
         return [Value(dtype, wide.shape, view=sizes.flipped(wide))]
     size = sizes.groups * sizes.inner * sizes.made
-    room = 1 if sizes.pointwise else max(1, min(SUMS, sizes.images, _SUMS // (size * np.dtype(dtype).itemsize)))
-    parts = builder.temporary(dtype, (room, sizes.groups, sizes.inner, sizes.made))
+    room = 1 if sizes.pointwise else max(1, min(SUMS, sizes.images, _SUMS // (size * np.dtype(sizes.wide).itemsize)))
+    parts = builder.temporary(sizes.wide, (room, sizes.groups, sizes.inner, sizes.made))
     sums = View(parts.storage, parts.shape[1:], parts.strides[1:])
 
     def make(tile: Tile) -> list[Any]:
@@ -71,10 +71,10 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     if sizes.pointwise:
         builder.product(transposed(sizes.flat(source)), sizes.flat(given), sums)
     else:
-        builder.write(sizes.zero, parts)
+        builder.write(builder.cast(sizes.wide, sizes.zero), parts)
         sizes.tiled(make, room)
     if room > 1:
-        sums = builder.view(builder.reduce("sum", Value(dtype, parts.shape, view=parts), (0,), False))
+        sums = builder.view(builder.reduce("sum", Value(parts.dtype, parts.shape, view=parts), (0,), False))
     return [sizes.filters_of(sums)]
 
 
@@ -87,13 +87,13 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
         return [Turned(depthwise.inputs(sizes, sizes.last(y), sizes.given(w)), sizes.order)]
     given, filters = sizes.last(y), sizes.matrices(w)
     shape = (sizes.images, *sizes.extents, sizes.channels)
-    wide = builder.temporary(dtype, (sizes.images, *sizes.reach, sizes.channels) if sizes.is_padded else shape)
+    wide = builder.temporary(sizes.wide, (sizes.images, *sizes.reach, sizes.channels) if sizes.is_padded else shape)
 
     def make(tile: Tile) -> list[Any]:
-        memory, rows, axes = tile.columns()
+        memory, rows, axes = tile.columns(sizes.wide)
         into, _ = tile.patches(wide, axes)
         add = Group(tile.index, into.shape)
-        total = add.add("add", dtype, (add.load(into, into.strides), add.load(memory, memory.strides)))
+        total = add.add("add", sizes.wide, (add.load(into, into.strides), add.load(memory, memory.strides)))
         add.store(total, into, into.strides)
         if sizes.across:
             product = tile.product(tile.stay(transposed(filters)), transposed(tile.output(given)), transposed(rows))
@@ -104,12 +104,12 @@ def _conv_inputs(lowering: Lowering, step: Instruction) -> Sequence[Value]:
     if sizes.pointwise:
         builder.product(sizes.flat(given), filters, sizes.flat(wide))
     else:
-        builder.write(sizes.zero, wide)
+        builder.write(builder.cast(sizes.wide, sizes.zero), wide)
         sizes.tiled(make, overlap=True)
     if sizes.is_padded:
         out = builder.temporary(dtype, shape)
         builder.write(sizes.zero, out)
         here, there = sizes.common(out, wide)
-        builder.write(Value(dtype, there.shape, view=there), here)
+        builder.write(builder.cast(dtype, Value(wide.dtype, there.shape, view=there)), here)
         wide = out
-    return [Turned(Value(dtype, shape, view=wide), sizes.order)]
+    return [Turned(builder.cast(dtype, Value(wide.dtype, shape, view=wide)), sizes.order)]

@@ -46,6 +46,8 @@ class Windows:
 
     Attributes
     ----------
+    wide
+        The dtype in which sums are made over several products: float32 for float16.
     images, out, kernel
         Number of images, extents of positions, extents of the filters.
     groups, taken, made
@@ -55,12 +57,13 @@ class Windows:
     """
 
     def __init__(self, lowering: Lowering, op: Convolution, x: Shape, w: Shape, y: Shape, dtype: str) -> None:
-        if op.unshared or dtype not in ("float32", "float64") or 0 in (*x, *w, *y):
+        if op.unshared or not dtype.startswith("float") or 0 in (*x, *w, *y):
             raise Unsupported
         self.lowering = lowering
         self.builder = lowering.builder
         self.op = op
         self.dtype = dtype
+        self.wide = "float32" if dtype == "float16" else dtype
         self.spatial = op.spatial
         self.images, self.channels, self.filters = x[0], x[1], y[1]
         self.extents, self.out, self.kernel = x[2:], y[2:], w[2:]
@@ -144,12 +147,12 @@ class Windows:
         *kernel, channel, _ = packed((*self.kernel, self.taken, self.made))
         shape = (self.groups, self.made, self.taken, *self.kernel)
         view = View(sums.storage, shape[1:], (1, channel, *kernel))
-        if self.groups == 1:
-            view = self.flipped(view)
-            return Value(self.dtype, view.shape, view=view)
         flipped = self.flipped(view)
+        if self.groups == 1:
+            return self.builder.cast(self.dtype, Value(sums.dtype, flipped.shape, view=flipped))
         wide = View(sums.storage, shape, (sums.strides[0], *flipped.strides), flipped.offset)
-        return self.builder.reshape(Value(self.dtype, shape, view=wide), (self.filters, *shape[2:]))
+        found = self.builder.cast(self.dtype, Value(sums.dtype, shape, view=wide))
+        return self.builder.reshape(found, (self.filters, *shape[2:]))
 
     def flipped(self, filters: View) -> View:
         """Filters turned round where the operation asks for it; a view."""
@@ -252,14 +255,14 @@ class Tile:
         view = self.part(x, tuple(shape[a] for a in axes), tuple(strides[a] for a in axes), batch, across[0])
         return view, shape
 
-    def columns(self) -> tuple[View, View, tuple[int, ...]]:
+    def columns(self, dtype: str) -> tuple[View, View, tuple[int, ...]]:
         """Memory for patches: with its axes in the order that memory has, as matrices, and that order of axes."""
         w = self.windows
         shape = (w.groups, self.images, *self.out, *w.kernel, w.taken)
         places, elements = range(1, 2 + w.spatial), range(2 + w.spatial, len(shape))
         axes = (0, *elements, *places) if w.across else tuple(range(len(shape)))
         size = self.places * w.inner
-        room = w.builder.temporary(w.dtype, (w.parts, w.groups * size))
+        room = w.builder.temporary(dtype, (w.parts, w.groups * size))
         inner = tuple(shape[a] for a in axes)
         memory = View(room.storage, inner, packed(inner))
         strides = (size, 1, self.places) if w.across else (size, w.inner, 1)
@@ -271,7 +274,7 @@ class Tile:
 
     def gather(self, x: View) -> tuple[Group, View]:
         """The step that copies patches, and the matrices that it makes of them."""
-        memory, matrix, axes = self.columns()
+        memory, matrix, axes = self.columns(self.windows.dtype)
         source, _ = self.patches(x, axes)
         group = Group(self.index, source.shape)
         node = group.load(source, source.strides)

@@ -42,8 +42,10 @@ class Gemm:
     Attributes
     ----------
     dtype
-        Of all three: ``float16``, ``bfloat16``, ``float32`` or ``float64``. Products of the first two are added up in
+        Of x and y: ``float16``, ``bfloat16``, ``float32`` or ``float64``. Products of the first two are added up in
         float32, and alpha and beta are float32 numbers.
+    into
+        The dtype of out: the same, or float32 for the first two.
     turned_y, turned_x
         Whether the first and the second operand, y and x, are transposed.
     columns, rows, inner
@@ -57,6 +59,7 @@ class Gemm:
     """
 
     dtype: str
+    into: str
     turned_y: bool
     turned_x: bool
     columns: int
@@ -77,7 +80,7 @@ def gemm_of(x: View, y: View, out: View) -> Gemm:
     turned_y, ldy = _layout(y)
     ldo = max(out.strides[1], columns, 1)
     steps = (y.strides[0], x.strides[0], out.strides[0])
-    return Gemm(out.dtype, turned_y, turned_x, columns, rows, inner, ldy, ldx, ldo, stack, steps)
+    return Gemm(x.dtype, out.dtype, turned_y, turned_x, columns, rows, inner, ldy, ldx, ldo, stack, steps)
 
 
 def _layout(view: View) -> tuple[bool, int]:
@@ -159,6 +162,7 @@ class Blas:
                 hint="cuBLAS 12 and later multiply larger ones",
             )
         kind, compute, scalar = _KINDS[gemm.dtype]
+        into = _KINDS[gemm.into][0]
         if self._tf32 and gemm.dtype == "float32":
             compute = _COMPUTE_32F_FAST_TF32
         self._check(self._library.cublasSetPointerMode_v2(self._handle, _DEVICE if on_device else _HOST))
@@ -166,11 +170,11 @@ class Blas:
         second: Any = ctypes.c_void_p(on_device) if on_device else ctypes.byref(scalar(beta))
         head = (self._handle, int(gemm.turned_y), int(gemm.turned_x), *sizes, first)
         if gemm.stack == 1:
-            operands = (y, kind, gemm.ldy, x, kind, gemm.ldx, second, out, kind, gemm.ldo)
+            operands = (y, kind, gemm.ldy, x, kind, gemm.ldx, second, out, into, gemm.ldo)
             self._check(self._gemm(*head, *operands, compute, _DEFAULT_ALGORITHM))
         else:
             sy, sx, so = gemm.steps
-            strided = (y, kind, gemm.ldy, sy, x, kind, gemm.ldx, sx, second, out, kind, gemm.ldo, so)
+            strided = (y, kind, gemm.ldy, sy, x, kind, gemm.ldx, sx, second, out, into, gemm.ldo, so)
             self._check(self._stacked(*head, *strided, gemm.stack, compute, _DEFAULT_ALGORITHM))
 
 
