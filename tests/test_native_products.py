@@ -38,8 +38,8 @@ def product(a, b, c, alpha=1.0, beta=0.0, parts=1, copied=False):
     alphas = np.array(alpha, dtype=dtype)
     words = {
         **own,
-        "a": a.ctypes.data,
-        "b": b.ctypes.data,
+        "a": (b if made.turned else a).ctypes.data,
+        "b": (a if made.turned else b).ctypes.data,
         "c": c.ctypes.data,
         "given": alphas.ctypes.data if parts % 2 else 0,
         "alpha": 0 if parts % 2 else _bits(dtype, alpha),
@@ -71,13 +71,14 @@ LAYOUTS = st.tuples(st.booleans(), st.sampled_from([0, 3]))
 @given(
     st.sampled_from(DTYPES), st.integers(1, 3), SIZES, SIZES, st.one_of(st.just(0), SIZES), LAYOUTS, LAYOUTS,
     st.sampled_from([1.0, -0.5, 0.0]), st.sampled_from([0.0, 1.0, 0.25]), st.integers(1, 9), st.booleans(),
-    st.integers(0, 2**32 - 1),
+    st.booleans(), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_products(dtype, stack, m, n, k, layout_a, layout_b, alpha, beta, parts, copied, seed):
+def test_products(dtype, stack, m, n, k, layout_a, layout_b, alpha, beta, parts, copied, turned_c, seed):
     rng = np.random.default_rng(seed)
     a = _matrices(rng, dtype, stack, m, k, layout_a)
     b = _matrices(rng, dtype, stack, k, n, layout_b)
-    room = np.full((stack, m + 1, n + 5), 7.0, dtype=dtype)
+    room = np.full((stack, n + 5, m + 1) if turned_c else (stack, m + 1, n + 5), 7.0, dtype=dtype)
+    room = room.transpose(0, 2, 1) if turned_c else room
     c = room[:, :m, :n]
     c[...] = rng.standard_normal(c.shape) if beta else np.nan
     wide = a.astype("float64") @ b.astype("float64")

@@ -31,6 +31,10 @@ _FEW_ROWS, _SPREAD = 48, 1 << 19
 #: Strides that are a multiple of so many bytes crowd the same lines of the cache; with so many columns it pays to copy.
 _CROWDED, _MANY_COLUMNS = 2048, 256
 
+#: A transposed result is stored number by number: that pays where so many products are added up for each, and so much
+#: more of the tiles is used.
+_LONG_SUM, _MUCH = 32, 1.25
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -40,6 +44,8 @@ class Cut:
     ----------
     words
         By name, as in ``FIELDS``.
+    turned
+        The transpose is computed, from the transposes: the second operand is ``a``, the first one ``b``.
     parts
         How many parts threads may take.
     memory
@@ -47,6 +53,7 @@ class Cut:
     """
 
     words: dict[str, int]
+    turned: bool
     parts: int
     memory: int
 
@@ -61,14 +68,18 @@ def cut(dtype: str, shape: tuple[int, int, int, int], strides: Sequence[tuple[in
     shape
         Number of matrices, rows, columns and inner extent, none of the first three 0.
     strides
-        Those of both operands and of the result, in bytes: away, down, across. Rows of the result lie side by side, and
-        either rows or columns of the second operand do.
+        Those of both operands and of the result, in bytes: away, down, across. Either rows or columns of each operand
+        lie side by side.
     parts
         About how many parts of equal size there should be, at most.
     """
     t = tiles(dtype)
     stack, m, n, k = shape
     a, b, c = strides
+    turned = _is_better_turned(t, m, n, k, c)
+    if turned:
+        m, n = n, m
+        a, b, c = ((away, across, down) for away, down, across in (b, a, c))
     depth = -(-k // max(1, -(-k // _DEPTH))) or 1
     rows, columns = min(m, max(_BLOCK // (depth * t.size), t.rows)), n
     if stack < parts:
@@ -105,7 +116,20 @@ def cut(dtype: str, shape: tuple[int, int, int, int], strides: Sequence[tuple[in
     for letter, steps in (("a", a), ("b", b), ("c", c)):
         found.update(zip((f"{letter}_away", f"{letter}_down", f"{letter}_across"), steps, strict=True))
     count = -(-cells // each)
-    return Cut(found, count, count * size)
+    return Cut(found, turned, count, count * size)
+
+
+def _is_better_turned(t: Tiles, m: int, n: int, k: int, c: tuple[int, ...]) -> bool:
+    """Whether the transpose is computed in less time, because its tiles hang less over the edge of the result."""
+    if n == 1 and c[1] == t.size:
+        return True  # a column is a row, too
+    if c[2] != t.size and n > 1:
+        return c[1] == t.size
+    return k >= _LONG_SUM and m > t.columns and _overhang(t, n) > _MUCH * _overhang(t, m)
+
+
+def _overhang(t: Tiles, columns: int) -> float:
+    return -(-columns // t.columns) * t.columns / columns
 
 
 @functools.cache

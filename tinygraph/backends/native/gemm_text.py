@@ -15,8 +15,8 @@ __all__ = ["FIELDS", "Tiles", "product_text"]
 #: columns do. ``depth``: how much of the inner extent is added up at a time.
 FIELDS = (
     "a", "b", "c", "given", "m", "n", "k", "a_down", "a_across", "a_away", "b_down", "b_across", "b_away", "c_down",
-    "c_away", "alpha", "beta", "rows", "columns", "down_cells", "across_cells", "cells", "each", "pack_a", "pack_b",
-    "depth", "scratch", "scratch_size", "scratch_a",
+    "c_across", "c_away", "alpha", "beta", "rows", "columns", "down_cells", "across_cells", "cells", "each", "pack_a",
+    "pack_b", "depth", "scratch", "scratch_size", "scratch_a",
 )  # fmt: skip
 _AT = {name: i for i, name in enumerate(FIELDS)}
 
@@ -166,10 +166,11 @@ add:
 
 
 def _merge(t: Tiles) -> str:
-    """The columns of a tile that belong to the result."""
+    """What of a tile belongs to the result, element by element."""
     kind = t.kind
     return f"""
-define internal void @merge(ptr %tile, ptr %c, i64 %c_down, i64 %rows, i64 %columns, {kind} %beta) {{
+define internal void @merge(ptr %tile, ptr %c, i64 %c_down, i64 %c_across, i64 %rows, i64 %columns,
+                            {kind} %beta) {{
 entry:
   %fresh = fcmp oeq {kind} %beta, 0.0
   br label %down
@@ -186,7 +187,8 @@ across:
 element:
   %x_at = getelementptr {kind}, ptr %p, i64 %j
   %x = load {kind}, ptr %x_at
-  %y_at = getelementptr {kind}, ptr %q, i64 %j
+  %y_far = mul i64 %j, %c_across
+  %y_at = getelementptr i8, ptr %q, i64 %y_far
   br i1 %fresh, label %put, label %add
 add:
   %y = load {kind}, ptr %y_at
@@ -357,7 +359,19 @@ done:
 def _cell(t: Tiles) -> str:
     """A cell: its inner extent in parts, for each of them its panels of columns, in these its tiles."""
     size = t.size
-    names = ("k", "a_down", "a_across", "b_down", "b_across", "c_down", "pack_a", "pack_b", "depth", "scratch_a")
+    names = (
+        "k",
+        "a_down",
+        "a_across",
+        "b_down",
+        "b_across",
+        "c_down",
+        "c_across",
+        "pack_a",
+        "pack_b",
+        "depth",
+        "scratch_a",
+    )
     functions = ", ".join(f"ptr @tile{rows}" for rows in range(1, t.rows + 1))
     return f"""
 @tiles = internal constant [{t.rows} x ptr] [{functions}]
@@ -379,6 +393,7 @@ entry:
   %packs_a = icmp ne i64 %pack_a, 0
   %packs_b = icmp ne i64 %pack_b, 0
   %by_columns = icmp eq i64 %pack_b, 2
+  %spread = icmp ne i64 %c_across, {size}
   %copy_b = getelementptr i8, ptr %scratch, i64 {t.beside}
   %copy_a = getelementptr i8, ptr %scratch, i64 %scratch_a
   br label %depths
@@ -444,7 +459,7 @@ strips_first:
   %panel = phi ptr [ %from, %panel_begin ], [ %copy_b, %rows ], [ %copy_b, %columns ], [ %copy_b, %more_columns ]
   %panel_down = phi i64 [ %b_down, %panel_begin ], [ {t.columns * size}, %rows ], [ {t.columns * size}, %columns ],
                     [ {t.columns * size}, %more_columns ]
-  %c_way = mul i64 %j, {size}
+  %c_way = mul i64 %j, %c_across
   %c_here = getelementptr i8, ptr %c, i64 %c_way
   br label %strips_head
 strips_head:
@@ -466,17 +481,18 @@ tile:
   %across = select i1 %packs_a, i64 %high_bytes, i64 %a_across
   %c_rows = mul i64 %row, %c_down
   %at_c = getelementptr i8, ptr %c_here, i64 %c_rows
-  %to_c = select i1 %narrow, ptr %scratch, ptr %at_c
-  %to_down = select i1 %narrow, i64 {t.columns * size}, i64 %c_down
-  %to_beta = select i1 %narrow, {t.kind} 0.0, {t.kind} %beta
+  %indirect = or i1 %narrow, %spread
+  %to_c = select i1 %indirect, ptr %scratch, ptr %at_c
+  %to_down = select i1 %indirect, i64 {t.columns * size}, i64 %c_down
+  %to_beta = select i1 %indirect, {t.kind} 0.0, {t.kind} %beta
   %tile_number = sub i64 %height, 1
   %tile_at = getelementptr ptr, ptr @tiles, i64 %tile_number
   %tile_f = load ptr, ptr %tile_at
   call void %tile_f(i64 %kc, ptr %at_a, i64 %down, i64 %across, ptr %panel, i64 %panel_down, ptr %to_c, i64 %to_down,
                     {t.kind} %alpha, {t.kind} %to_beta)
-  br i1 %narrow, label %merge, label %tile_next
+  br i1 %indirect, label %merge, label %tile_next
 merge:
-  call void @merge(ptr %scratch, ptr %at_c, i64 %c_down, i64 %height, i64 %wide, {t.kind} %beta)
+  call void @merge(ptr %scratch, ptr %at_c, i64 %c_down, i64 %c_across, i64 %height, i64 %wide, {t.kind} %beta)
   br label %tile_next
 tile_next:
   %s1 = add i64 %s, 1
@@ -545,7 +561,7 @@ cell:
   %c0 = mul i64 %matrix, %c_away
   %c1 = mul i64 %i, %c_down
   %c2 = add i64 %c0, %c1
-  %j_bytes = mul i64 %j, {t.size}
+  %j_bytes = mul i64 %j, %c_across
   %c3 = add i64 %c2, %j_bytes
   %c4 = getelementptr i8, ptr %c, i64 %c3
   call void @cell(ptr %words, ptr %a3, ptr %b3, ptr %c4, i64 %mc, i64 %nc, ptr %memory)

@@ -387,10 +387,6 @@ class Table:
         columns = y.shape[2]
         size = np.dtype(out.dtype).itemsize
         strides = [tuple(s * size for s in v.strides) for v in (x, y, out)]
-        if columns == 1 and out.strides[1] == 1:  # a column is a row, too: lanes run along it
-            x, y, rows, columns = y, x, columns, rows
-            left, right, result = ((away, across, down) for away, down, across in strides)
-            strides = [right, left, result]
         work = 2 * stack * rows * inner * columns // _FLOPS
         shared = self._threads > 1 and not self._moving and work > _SHARED
         wanted = min(work // _PART, 4 * self._threads) if shared else 1
@@ -400,8 +396,8 @@ class Table:
         alpha, given = self._alpha(product, at["given"])
         fields = {
             **made.words,
-            "a": self._address(x, at["a"]),
-            "b": self._address(y, at["b"]),
+            "a": self._address(y if made.turned else x, at["a"]),
+            "b": self._address(x if made.turned else y, at["b"]),
             "c": self._address(out, at["c"]),
             "given": given,
             "alpha": alpha,
