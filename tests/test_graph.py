@@ -263,10 +263,8 @@ def _freeing(p):
 
 
 def _retyped(p):
-    from dataclasses import replace as with_changes
-
     last = p.outputs[0]
-    return (*p.buffers[:last], with_changes(p.buffers[last], type=TensorType("int8", (3,))), *p.buffers[last + 1 :])
+    return (*p.buffers[:last], p.buffers[last]._replace(type=TensorType("int8", (3,))), *p.buffers[last + 1 :])
 
 
 def test_apply_shows_itself():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygraph.arguments import In
 from tinygraph.backends import ReferenceExecutable, Trial, cuda_backend, native_backend, shortage
@@ -16,8 +16,7 @@ from tinygraph.surgery import FunctionGraph
 __all__ = ["Compiler", "Maker", "Specialisation"]
 
 
-@dataclass
-class Maker:
+class Maker(NamedTuple):
     """What a function was made of.
 
     Attributes
@@ -35,7 +34,7 @@ class Maker:
     inputs: list[In]
 
 
-@dataclass
+@dataclass(eq=False)
 class Specialisation:
     """One signature that a function was compiled for.
 

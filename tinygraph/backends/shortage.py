@@ -6,7 +6,6 @@ from typing import Any
 
 from tinygraph.errors import OutOfMemoryError
 from tinygraph.program import Program
-from tinygraph.program.memory import bytes_text, plan
 
 __all__ = ["shortage"]
 
@@ -26,6 +25,8 @@ def shortage(program: Program, why: str, compiled: Any = None) -> OutOfMemoryErr
     compiled
         The plan of what was compiled; None where the Program is interpreted.
     """
+    from tinygraph.program.memory import bytes_text, plan  # few programs run out of memory
+
     known = plan(program)
     if compiled is None:
         needs = f"{bytes_text(known.peak)} at {known.title}"

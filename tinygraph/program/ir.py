@@ -22,8 +22,7 @@ class ProgramError(AssertionError):
     """A Program that breaks its own rules: a fault of the compiler, never of its user."""
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """One value of a Program.
 
     Parameters
@@ -42,7 +41,7 @@ class Buffer:
         The buffer whose memory this one may share: itself unless it is a view.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # its number, where tuples have a method
     type: TensorType
     kind: str
     name: str = ""
