@@ -15,7 +15,7 @@ import tinygraph as tg
 import tinygraph.tensor as T
 from tests.cuda.emulator import GPP, Emulator, cublas, seen
 from tests.cuda.graphs import built
-from tinygraph.backends.cuda import module, nvrtc, rows
+from tinygraph.backends.cuda import blas, module, nvrtc, rows
 from tinygraph.backends.cuda.blas import Blas, gemm_of
 from tinygraph.backends.cuda.executable import CudaExecutable
 from tinygraph.backends.cuda.kernel import launches_of
@@ -26,6 +26,7 @@ from tinygraph.ops.reduce import Reduce
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan import NestCall
 from tinygraph.program.steps import Call, Product, Storage, View
+from tinygraph.tensor.shared_randomstreams import RandomStreams
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 FEW = max(1, settings().max_examples // 3)
@@ -506,6 +507,30 @@ def test_long_sums_of_float16_are_rounded_once():
     for have, want in zip(executable(values), wanted, strict=True):
         assert have.dtype == "float16"
         np.testing.assert_allclose(have.astype("float64"), want, rtol=2.0**-11 * 1.01)
+
+
+@needs_gpp
+def test_float16_random_numbers_are_those_of_every_backend():
+    streams = RandomStreams(11)
+    draws = [streams.uniform((5, 701), dtype="float16"), streams.normal((3333,), dtype="float16")]
+    program, targets, values = _prepared(tg.function([], draws), ())
+    executable = CudaExecutable(program, targets, Emulator())
+    assert not any(isinstance(s, Call) for s in executable.plan.steps)
+    have, want = executable(_copies(values)), ReferenceExecutable(program, "numpy")(_copies(values))
+    assert have[0].tobytes() == want[0].tobytes()
+    np.testing.assert_allclose(have[1].astype("float64"), want[1].astype("float64"), rtol=2.0**-10)
+    assert np.mean(have[1] != want[1]) < 1e-3
+
+
+def test_cublas_has_what_is_called():
+    """The functions of the library itself, where it is installed; without a GPU it makes no handle."""
+    try:
+        library = blas._library()
+    except BackendError as err:
+        pytest.skip(err.problem)
+    names = ("Create_v2", "SetStream_v2", "SetWorkspace_v2", "SetMathMode", "SetPointerMode_v2")
+    assert all(hasattr(library, f"cublas{name}") for name in names)
+    assert all(blas._functions(library, hasattr(library, "cublasGemmEx_64")))
 
 
 #: name -> (images, filters, arguments)

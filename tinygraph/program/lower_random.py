@@ -23,19 +23,17 @@ _AHEAD = 6
 
 @lowers(Uniform)
 def _uniform(lowering: Lowering, op: Uniform, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    if op.dtype not in ("float32", "float64"):
-        raise Unsupported
     return [_philox(lowering, "uniform", op.dtype, inputs[0], outputs[0])]
 
 
 @lowers(Normal)
 def _normal(lowering: Lowering, op: Normal, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    """Quantiles of evenly spaced numbers, in float64 and rounded to float32.
+    """Quantiles of evenly spaced numbers, in float64 and rounded.
 
-    The last places of a quantile are those of its approximation. float32 has none of them; float64 numbers are left to
-    the operation itself, so that every backend draws the same.
+    The last places of a quantile are those of its approximation. Narrower floats have none of them; float64 numbers are
+    left to the operation itself, so that every backend draws the same.
     """
-    if op.dtype != "float32":
+    if op.dtype == "float64":
         raise Unsupported
     builder = lowering.builder
     shape: Shape = outputs[0].type.shape  # type: ignore[assignment]

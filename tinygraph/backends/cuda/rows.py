@@ -444,7 +444,7 @@ def drawn(form: str, dtype: str, place: str, key: str, call: str) -> str:
     ``form`` is ``uniform`` (floats as ``philox.uniforms`` makes them), or ``centred`` (float64 from words of 32 bits,
     the arguments of inverse distribution functions for float32 numbers).
     """
-    bits = 32 if form == "centred" or dtype == "float32" else 64
+    bits = 64 if form == "uniform" and dtype == "float64" else 32
     word = f"tg_word{bits}({place}, {key}, {call})"
     if form == "uniform":
         kept = PRECISION[dtype]
