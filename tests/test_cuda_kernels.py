@@ -77,7 +77,7 @@ def test_all_kernels_compile(capability):
         pytest.skip(f"NVRTC {nvrtc.compiler().version} does not compile for {capability}")
     plans = [_plan(name, dtype) for name in GRAPHS for dtype in (DTYPES if capability == 90 else DTYPES[:1])]
     kernels = list(dict.fromkeys(code for plan in plans for code in Segments(plan).kernels))
-    assert {k.form for k in kernels} == {"map", "rows", "columns", "together"}
+    assert {k.form for k in kernels} == {"map", "rows", "columns", "together", "scatter_few"}
     parts = [part for k in kernels for part in k.parts if isinstance(part, kernel.Kernel)]
     assert {k.form for k in parts} == {"map", "rows", "columns"}
     assert {k.vector for k in parts} >= {1, 2, 4}

@@ -133,6 +133,27 @@ def gathers():
     )
 
 
+def scatters():
+    """Gradients of elements at places that are values; places that are written several times."""
+    x, y, i, j = T.matrix("x"), T.tensor3("y"), T.ivector("i"), T.lvector("j")
+    picked = T.sqr(x[i]).sum() + (x[:, j] * T.arange(6)).sum() + (y[:, i, j] * 3).sum() + y[i, 1:].sum()
+    twice = T.matrix("i2", dtype="int64")
+    outputs = [
+        *tg.grad(picked, [x, y]),
+        T.inc_subtensor(x[i], 1),
+        T.inc_subtensor(x[i, j], x[:6, 0]),
+        T.set_subtensor(x[twice], y[:, :, None, 0]),
+        T.inc_subtensor(T.cast(x * 100, "int8")[i], T.cast(x[:6] * 100, "int8")),
+    ]
+    places = _RNG[0].integers(-3, 3, (3, 5))
+    return (
+        [x, y, i, j, twice],
+        outputs,
+        [],
+        (_array(7, 5), _array(3, 5, 5), _classes(6, 6) % 3, _classes(6, 10) - 5, places),
+    )
+
+
 def dtypes():
     b, i, u, f = T.TensorType("bool", (None,))("b"), T.bvector("i"), T.TensorType("uint8", (None,))("u"), T.fvector("f")
     outputs = [
@@ -216,6 +237,7 @@ _ALL = (
     columns,
     layouts,
     gathers,
+    scatters,
     dtypes,
 )
 GRAPHS = {f.__name__: f for f in (*_ALL, lstm, lenet, rbm, alone)}

@@ -165,6 +165,22 @@ template <class T> T __shfl_sync(unsigned int, T value, int from, int width) {
   const int lane = shim::current % shim::WARP;
   return shim::shuffled(value, lane / width * width + from, 10 + width);
 }
+template <class T> T __shfl_up_sync(unsigned int, T value, int by, int width) {
+  const int lane = shim::current % shim::WARP;
+  return shim::shuffled(value, lane % width >= by ? lane - by : lane, 20000 + by * 64 + width);
+}
+template <class T> unsigned int __match_any_sync(unsigned int, T value) {
+  unsigned int same = 0;
+  for (int lane = 0; lane < shim::WARP; ++lane) same |= (unsigned int)(shim::shuffled(value, lane, 3) == value) << lane;
+  return same;
+}
+static int __popc(unsigned int a) { return __builtin_popcount(a); }
+// Threads take turns, so nothing comes between.
+template <class T> T atomicAdd(T *at, T value) {
+  const T before = *at;
+  *at = before + value;
+  return before;
+}
 static void __syncthreads() { shim::meet(shim::block, blockDim.x, 1); }
 static void __syncwarp() { shim::meet(shim::warps[shim::current / shim::WARP], shim::WARP, 2); }
 

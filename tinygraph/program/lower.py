@@ -20,7 +20,7 @@ from tinygraph.ops.layout import BroadcastTo, DimShuffle, Reshape, SpecifyShape,
 from tinygraph.ops.linalg import MatMul, TensorDot
 from tinygraph.ops.reduce import Reduce
 from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
-from tinygraph.ops.subtensor import ARRAY, FULL, AdvancedIncSubtensor, AdvancedSubtensor, IncSubtensor, Subtensor
+from tinygraph.ops.subtensor import IncSubtensor, Subtensor
 from tinygraph.program.fuse import Builder
 from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.program.steps import Shape, Unsupported, Value, View, packed
@@ -518,64 +518,3 @@ def _tensordot(lowering: Lowering, op: TensorDot, inputs: Sequence[Value], outpu
     left = builder.reshape(left, (stack, rows, inner))
     right = builder.reshape(right, (stack, inner, columns))
     return [_pending(lowering, left, right, outputs[0].type.shape)]  # type: ignore[arg-type]
-
-
-# --- indexing ---------------------------------------------------------------------------------------------------------
-
-
-def _is_range(value: Value, n: int) -> bool:
-    """Whether a vector of integers is 0, 1, …, n - 1 for certain."""
-    view = value.view
-    if value.shape != (n,):
-        return False
-    if view is not None and view.storage.kind == "constant":
-        return bool(np.array_equal(view.storage.data.reshape(-1), np.arange(n)))
-    group = value.group
-    if group is not None and not value.row and group.nodes[value.node].op == "index":
-        counter = group.operands[group.nodes[value.node].attr]
-        return counter.view.offset == 0 and counter.strides == (1,)
-    return n == 1 and value.uniform is not None and value.uniform == 0
-
-
-@lowers(AdvancedSubtensor)
-def _advanced_subtensor(
-    lowering: Lowering, op: AdvancedSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]
-) -> Any:
-    x, *indices = inputs
-    builder = lowering.builder
-    shape: Shape = outputs[0].type.shape  # type: ignore[assignment]
-    if any(v.dtype in ("bool", "uint64") for v in indices):
-        raise Unsupported
-    pairs = op.idx == (ARRAY, ARRAY) and len(x.shape) == 2 and len(indices) == 2
-    if pairs and _is_range(indices[0], x.shape[0]) and indices[1].shape == shape and x.view is None and x.group:
-        return [builder.pick(x, indices[1])]
-    # x[:, …, i, j, …]: arrays that follow one another, after whole axes.
-    lead = next((i for i, entry in enumerate(op.idx) if entry != FULL), 0)
-    arrays = op.idx[lead:]
-    if any(entry != ARRAY for entry in arrays) or 0 in x.shape:
-        raise Unsupported
-    view = builder.view(x)
-    block = np.broadcast_shapes(*(v.shape for v in indices))
-    tail = len(shape) - lead - len(block)
-    strides = (*view.strides[:lead], *([0] * len(block)), *view.strides[lead + len(arrays) :])
-    dims = tuple((x.shape[i], view.strides[i]) for i in range(lead, lead + len(arrays)))
-    wide = [builder.reshape(builder.broadcast(v, block), (*block, *([1] * tail))) for v in indices]
-    return [builder.gather(shape, view, strides, dims, wide)]
-
-
-@lowers(AdvancedIncSubtensor)
-def _advanced_inc_subtensor(
-    lowering: Lowering, op: AdvancedIncSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]
-) -> Any:
-    x, y, *indices = inputs
-    builder = lowering.builder
-    rows = op.idx == (ARRAY, ARRAY) and len(x.shape) == 2 and len(indices) == 2 and 0 not in x.shape
-    if not rows or not _is_range(indices[0], x.shape[0]) or indices[1].shape != x.shape[:1]:
-        raise Unsupported
-    if indices[1].dtype in ("bool", "uint64") or x.dtype == "bool":
-        raise Unsupported
-    n = x.shape[0]
-    value = builder.reshape(builder.broadcast(y, (n,)), (n, 1))
-    if not op.set and not (x.uniform is not None and x.uniform == 0):
-        raise Unsupported
-    return [builder.at_column(builder.view(indices[1]), value, x, x.shape)]

@@ -1,5 +1,6 @@
 """Every description of an operation in terms of nests, products and loops; importing this registers them."""
 
+import tinygraph.program.lower_indexing
 import tinygraph.program.lower_loops
 import tinygraph.program.lower_more
 import tinygraph.program.lower_pool

@@ -11,7 +11,7 @@ from tinygraph.program.ir import Program
 from tinygraph.program.lower import Lowering
 from tinygraph.program.nested import NestCall, finished
 from tinygraph.program.rounds import Rounds, parts
-from tinygraph.program.steps import Batch, Call, Group, Product, Scan, Step, Storage, Value, View
+from tinygraph.program.steps import Batch, Call, Group, Product, Scan, Scatter, Step, Storage, Value, View
 from tinygraph.program.together import gathered
 
 __all__ = ["NestCall", "Plan", "plan_of", "read", "written"]
@@ -343,6 +343,8 @@ def read(step: Any) -> list[int]:
         if step.beta:
             views.append(step.out)
         return [v.storage.index for v in views]
+    if isinstance(step, Scatter):
+        return [v.storage.index for v in (step.out, step.values, step.places)]
     if isinstance(step, Call):
         return [v.storage.index for v in step.inputs if isinstance(v, View)]
     if isinstance(step, Scan):
@@ -356,6 +358,8 @@ def written(step: Any) -> list[int]:
         return [k for part in parts(step) for k in written(part)]
     if isinstance(step, Product):
         return [step.out.storage.index]
+    if isinstance(step, Scatter):
+        return [step.out.storage.index, step.workspace.index]
     if isinstance(step, Call):
         return []
     if isinstance(step, Scan):

@@ -14,7 +14,7 @@ from tinygraph.program.cost import Cost
 from tinygraph.program.memory import bytes_text
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Rounds
-from tinygraph.program.steps import Batch, Call, Product, Scan, View
+from tinygraph.program.steps import Batch, Call, Product, Scan, Scatter, View
 from tinygraph.program.text import cost_text
 
 __all__ = ["plan_text", "step_cost"]
@@ -39,6 +39,9 @@ def step_cost(step: Any) -> Cost:
         size = np.dtype(step.out.dtype).itemsize
         elements = rows * inner + inner * columns + rows * columns * (2 if step.beta else 1)
         return Cost(2 * stack * rows * inner * columns, stack * elements * size)
+    if isinstance(step, Scatter):
+        elements, size = math.prod(step.values.shape), np.dtype(step.out.dtype).itemsize
+        return Cost(0 if step.set else elements, elements * size * (2 if step.set else 3) + 4 * step.places.shape[0])
     if isinstance(step, Scan):
         turn = sum((step_cost(s) for s in step.plan.steps), Cost(0, 0))
         return Cost(step.count * turn.flops, step.count * turn.bytes)
@@ -82,6 +85,9 @@ def _described(step: Any, plan: Plan) -> str:
         return f"product {scale}{x} · {y}{also} -> {_place(step.out, plan)}"
     if isinstance(step, Scan):
         return f"loop of {step.count} turns"
+    if isinstance(step, Scatter):
+        to, what = ("×".join(map(str, v.shape)) for v in (step.out, step.values))
+        return f"scatter {what} {'over' if step.set else 'to'} {to} -> {_place(step.out, plan)}"
     if isinstance(step, Rounds):
         return "rounds over images"
     if isinstance(step, Batch):

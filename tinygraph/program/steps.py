@@ -19,6 +19,7 @@ __all__ = [
     "Operand",
     "Product",
     "Scan",
+    "Scatter",
     "Shape",
     "Step",
     "Storage",
@@ -201,6 +202,33 @@ class Product(Step):
         self.out = out
         self.alpha = alpha
         self.beta = beta
+
+
+class Scatter(Step):
+    """``out[i, places[k], j] += values[i, k, j]``, or ``=``, of which the last one stays, for all ``k`` in their order.
+
+    Attributes
+    ----------
+    out, values
+        Views of three axes.
+    places
+        A contiguous vector of int32 numbers, none of which is out of bounds.
+    set
+        Whether elements are replaced.
+    ordered
+        Whether elements are added up in a fixed order.
+    workspace
+        Memory while it runs.
+    """
+
+    workspace: Storage
+
+    def __init__(self, out: View, values: View, places: View, set: bool, ordered: bool) -> None:
+        self.out = out
+        self.values = values
+        self.places = places
+        self.set = set
+        self.ordered = ordered
 
 
 class Binding:

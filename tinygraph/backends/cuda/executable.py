@@ -23,6 +23,7 @@ from tinygraph.backends.cuda.blas import gemm_of
 from tinygraph.backends.cuda.device import Device, gpu
 from tinygraph.backends.cuda.frame import Frame, constants_of
 from tinygraph.backends.cuda.kernel import ALIGNED, Launch, words_of
+from tinygraph.backends.cuda.scatter import scatter_words
 from tinygraph.backends.cuda.segments import Segment, Segments
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
@@ -32,7 +33,7 @@ from tinygraph.errors import OutOfMemoryError
 from tinygraph.program import Program
 from tinygraph.program.lowerings import plan_of
 from tinygraph.program.plan import Plan
-from tinygraph.program.steps import Batch, Call, Product, Storage, View
+from tinygraph.program.steps import Batch, Call, Product, Scatter, Storage, View
 
 __all__ = ["CudaExecutable"]
 
@@ -306,6 +307,8 @@ class CudaExecutable:
                 made += [] if i in inside else self._kernels(call, addresses[i])
             return made
         launches = [launch for launch in self._launches[id(step)] if launch.blocks]
+        if isinstance(step, Scatter):
+            return [self._launch(launch, scatter_words(step, launch, addresses)) for launch in launches]
         return [self._launch(launch, words_of(step, launch, addresses, error)) for launch in launches]
 
     def _launch(self, launch: Launch, words: Any) -> Callable[[], None]:

@@ -10,13 +10,15 @@ import numpy as np
 from tinygraph.backends.cuda.kernel import ALIGNED, bound
 from tinygraph.program.plan import NestCall, Plan
 from tinygraph.program.rounds import Moving, Rounds
-from tinygraph.program.steps import Batch, Product, Scan, Storage, View
+from tinygraph.program.steps import Batch, Product, Scan, Scatter, Storage, View
 
 __all__ = ["Frame", "constants_of"]
 
-#: A nest or a product, with the addresses of its operands (a product: of x, y, out, and of alpha where it is a view);
-#: or several nests, with those of each.
-Work = tuple[NestCall, list[int]] | tuple[Product, list[int]] | tuple[Batch, list[list[int]]]
+#: A nest, a product or a scatter, with the addresses of its operands (a product: of x, y, out, and of alpha where it is
+#: a view; a scatter: of out, values, places and workspace); or several nests, with those of each.
+Work = (
+    tuple[NestCall, list[int]] | tuple[Product, list[int]] | tuple[Batch, list[list[int]]] | tuple[Scatter, list[int]]
+)
 
 
 def constants_of(plan: Plan) -> Iterator[Storage]:
@@ -73,6 +75,9 @@ class Frame:
                 yield step, self._operands(step, rounds)
             elif isinstance(step, Batch):
                 yield step, [self._operands(call, rounds) for call in step.calls]
+            elif isinstance(step, Scatter):
+                views = [step.out, step.values, step.places, View(step.workspace, (), ())]
+                yield step, [self.address(v, rounds) for v in views]
             else:
                 views = [step.x, step.y, step.out, *([step.alpha] if isinstance(step.alpha, View) else [])]
                 yield step, [self.address(v, rounds) for v in views]

@@ -14,6 +14,7 @@ from tinygraph.backends.cuda.kernel import Code, Kernel
 from tinygraph.backends.cuda.nvrtc import OPTIONS, compiler
 from tinygraph.backends.cuda.printer import print_kernel
 from tinygraph.backends.cuda.rows import PRELUDE
+from tinygraph.backends.cuda.scatter import SCATTER, ScatterCode, print_scatter
 from tinygraph.backends.native import cache
 
 __all__ = ["binary", "names_of", "source_of"]
@@ -30,12 +31,15 @@ def source_of(kernels: Sequence[Code]) -> str:
     """Kernels as one module of CUDA C."""
     parts = dict.fromkeys(part for kernel in kernels for part in kernel.parts)
     bodies = {part: f"tg_part{i}" for i, part in enumerate(parts)}
-    text = [PRELUDE, *(_printed(part, name) for part, name in bodies.items())]
+    scatters = any(isinstance(part, ScatterCode) for part in parts)
+    text = [PRELUDE, SCATTER if scatters else "", *(_printed(part, name) for part, name in bodies.items())]
     text += [_entry(kernel, name, bodies) for kernel, name in zip(kernels, names_of(kernels), strict=True)]
     return "\n".join(text)
 
 
 def _printed(part: Code, name: str) -> str:
+    if isinstance(part, ScatterCode):
+        return print_scatter(part, name)
     assert isinstance(part, Kernel)
     return print_kernel(part, name)
 

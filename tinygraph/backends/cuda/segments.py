@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinygraph.backends.cuda.kernel import Code, Launch, launches_of
+from tinygraph.backends.cuda.scatter import launches_of_scatter
 from tinygraph.backends.cuda.together import together
 from tinygraph.program.plan import NestCall, Plan, read, written
 from tinygraph.program.rounds import parts
-from tinygraph.program.steps import Batch, Call, Scan
+from tinygraph.program.steps import Batch, Call, Scan, Scatter
 
 __all__ = ["Segment", "Segments"]
 
@@ -51,7 +52,7 @@ class Segments:
     all
         The segments, in order.
     launches
-        Of nests, of the plan and of its loops, by the identity of the step.
+        Of nests and scatters, of the plan and of its loops, by the identity of the step.
     together
         Nests of a step that share launches, by the identity of the step.
     """
@@ -59,6 +60,7 @@ class Segments:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.launches: dict[int, list[Launch]] = {id(step): launches for step, launches in launches_of(plan)}
+        self.launches |= {id(step): launches_of_scatter(step) for step in _steps(plan) if isinstance(step, Scatter)}
         self.all: list[Segment] = []
         self.together = {
             id(step): list(together(step, self.launches)) for step in _steps(plan) if isinstance(step, Batch)
