@@ -480,8 +480,10 @@ ON_GPU = (
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("linker", ["reference", "native"])
 @pytest.mark.parametrize("case", ON_GPU)
-def test_gpu_gives_the_same(case):
+def test_gpu_gives_the_same(case, linker, monkeypatch):
+    monkeypatch.setattr(tg.config, "linker", linker)
     for dtype in _float_dtypes(case):
         values = _sampled(case, dtype)
         on_gpu, outputs = _evaluated(case, values, backend="cupy")
