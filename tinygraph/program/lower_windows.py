@@ -60,7 +60,8 @@ def _conv_weights(lowering: Lowering, step: Instruction) -> Sequence[Value]:
         wide = View(found.storage, (sizes.channels, 1, *sizes.kernel), (channel, 1, *kernel), found.offset)
         return [Value(dtype, wide.shape, view=sizes.flipped(wide))]
     size = sizes.groups * sizes.inner * sizes.made
-    room = 1 if sizes.pointwise else max(1, min(SUMS, sizes.images, _SUMS // (size * np.dtype(sizes.wide).itemsize)))
+    room = max(1, min(SUMS, sizes.images, _SUMS // (size * np.dtype(sizes.wide).itemsize)))
+    room = 1 if sizes.pointwise or lowering.launched else room
     parts = builder.temporary(sizes.wide, (room, sizes.groups, sizes.inner, sizes.made))
     sums = View(parts.storage, parts.shape[1:], parts.strides[1:])
 

@@ -21,10 +21,13 @@ from tinygraph.program.rounds import Moving, Rounds
 from tinygraph.program.steps import Group, Product, Shape, Unsupported, Value, View, packed
 from tinygraph.program.turned import Turned, turned
 
-__all__ = ["PARTS", "SUMS", "TILE", "Tile", "Windows", "transposed"]
+__all__ = ["LAUNCHED_TILE", "PARTS", "SUMS", "TILE", "Tile", "Windows", "transposed"]
 
 #: Bytes of rows that are made at a time, measured: they share the second cache with what BLAS makes of matrices.
 TILE = 1 << 19
+
+#: The same on a device, which has thousands of threads to keep at work, and needs time for each launch.
+LAUNCHED_TILE = 1 << 27
 
 #: Threads that share the rounds of a convolution, at most; and partial sums of filters, whatever the threads.
 PARTS, SUMS = 8, 4
@@ -176,12 +179,14 @@ class Windows:
         Where all tiles add to the same memory, there are ``sums`` copies of it; ``overlap``: those of one image do.
         """
         self.sums = sums
-        self.parts = sums or min(PARTS, _threads())
+        launched = self.lowering.launched
+        self.parts = sums or (1 if launched else min(PARTS, _threads()))
+        tile = LAUNCHED_TILE if launched else TILE
         item = np.dtype(self.dtype).itemsize
         line = max(1, self.groups * self.inner * math.prod(self.out[1:]) * item)
-        rows = max(1, min(self.out[0], TILE // line))
+        rows = max(1, min(self.out[0], tile // line))
         if rows == self.out[0]:
-            images = max(1, min(self.images, TILE // (line * rows)))
+            images = max(1, min(self.images, tile // (line * rows)))
             images = -(-self.images // -(-self.images // images))  # as even as can be
             whole, rest = divmod(self.images, images)
             self._repeat(whole, make(Tile(self, images, self.out[0], 0, 0, (images,), (0,))))
