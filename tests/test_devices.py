@@ -14,7 +14,7 @@ import tinygraph.tensor as T
 from tests.cuda import standin
 from tests.cuda.emulator import GPP, Emulator
 from tests.test_dlpack import Foreign
-from tinygraph import arrays, compiling
+from tinygraph import arrays, compiling, probes
 from tinygraph.backends import ReferenceExecutable
 from tinygraph.backends.cuda.executable import CudaExecutable
 from tinygraph.errors import BackendError, InputError, OutOfMemoryError
@@ -305,6 +305,23 @@ def test_what_cannot_be_compiled_is_interpreted(cupy, monkeypatch):
         with pytest.warns(UserWarning, match="no kernels for cupy.*NVRTC cannot be loaded.*doctor"):
             f(np.ones((2, 3)))
     assert isinstance(f.stats()[-1].executable, ReferenceExecutable)
+
+
+@needs_gpp
+def test_the_doctor_tries_kernels(device):
+    with tg.config.change_flags(linker="reference", backend="numpy"):
+        assert "three training steps are NumPy's" in probes.probe_kernels()["kernels"]
+        device.append(Refusing())
+        with pytest.raises(UserWarning, match="no such thing"):
+            probes.probe_kernels()
+
+        class Idle(Emulated):
+            def launch(self, function, launch, arguments):
+                pass
+
+        device.append(Idle())
+        with pytest.raises(RuntimeError, match="differ from NumPy's"):
+            probes.probe_kernels()
 
 
 class Refused(tg.Op):

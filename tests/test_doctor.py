@@ -147,6 +147,9 @@ def test_a_machine_without_a_device(tmp_path):
         assert "cudaErrorNoDevice" in found[name]["detail"]
     assert "nvidia-smi" in found["CUDA device"]["fix"]
     assert "[ctk]" in found["NVRTC"]["fix"]
+    assert found["kernels"]["state"] == "broken"
+    assert not found["kernels"]["needed"]
+    assert "TINYGRAPH_LINKER=reference" in found["kernels"]["fix"]
 
 
 def test_the_fix_for_cuda_follows_the_driver(tmp_path, monkeypatch):

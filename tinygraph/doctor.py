@@ -23,8 +23,14 @@ __all__ = ["Finding", "examine", "main"]
 
 #: The probes that run on every machine, and those that need CuPy with the names of what they find.
 _PROBES = ("numpy", "scipy", "backend", "llvmlite", "cupy", "graphviz", "hypothesis")
-_ON_DEVICE = {"device": ("CUDA driver", "CUDA device"), "nvrtc": ("NVRTC",), "cublas": ("cuBLAS",)}
+_ON_DEVICE = {
+    "device": ("CUDA driver", "CUDA device"),
+    "nvrtc": ("NVRTC",),
+    "cublas": ("cuBLAS",),
+    "kernels": ("kernels",),
+}
 _DRIVER = "nvidia-smi    # if it fails, install the driver of your GPU from https://www.nvidia.com/drivers"
+_INTERPRETED = "export TINYGRAPH_LINKER=reference    # functions on CuPy run one array call after the other"
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -98,7 +104,7 @@ def examine() -> list[Finding]:
     answers = {name: _answer(process) for name, process in processes.items()}
     if "found" in answers["cupy"]:
         answers |= {name: _answer(process) for name, process in [(n, _start(n)) for n in _ON_DEVICE]}
-    gpu = os.environ.get("TINYGRAPH_BACKEND", "numpy") == "cupy"
+    gpu = os.environ.get("TINYGRAPH_BACKEND", "numpy").startswith("cupy")
     wheel = f"cupy-cuda{_cuda_major()}x[ctk]>=14"
     numpy = _package(answers["numpy"], "NumPy", "arrays", "numpy>=2", True)
     scipy = _package(answers["scipy"], "SciPy", "special functions", "scipy>=1.13", True)
@@ -117,10 +123,13 @@ def examine() -> list[Finding]:
     for probe, names in _ON_DEVICE.items():
         for name in names:
             if probe in answers:
-                fix = _DRIVER if probe == "device" else _pip("--upgrade", wheel)
-                findings.append(_finding(answers[probe], name, "the cupy backend", fix, gpu))
+                fix = {"device": _DRIVER, "kernels": _INTERPRETED}.get(probe, _pip("--upgrade", wheel))
+                purpose = "compiled functions on the cupy backend" if probe == "kernels" else "the cupy backend"
+                findings.append(_finding(answers[probe], name, purpose, fix, gpu and probe != "kernels"))
             else:
-                findings.append(Finding(name, "unknown", "needs CuPy", "the cupy backend", "", gpu))
+                findings.append(
+                    Finding(name, "unknown", "needs CuPy", "the cupy backend", "", gpu and probe != "kernels")
+                )
     findings += [
         _package(answers["graphviz"], "graphviz", "pictures: tg.draw", "graphviz"),
         _dot(),
