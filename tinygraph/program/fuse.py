@@ -35,6 +35,9 @@ __all__ = ["Builder"]
 #: Rows that are added up one after the other, at most; sums of more rows are sums of sums.
 _RUN = 512
 
+#: Rows up to which columns are gone through several times in one nest: with more of them they leave the cache.
+_COLUMN = 128
+
 #: Elements from which a sum over rows no longer shares a nest with what makes the rows.
 _LARGE = 1 << 20
 
@@ -250,8 +253,8 @@ class Builder:
         if value.uniform is not None:
             return Value(value.dtype, shape, uniform=value.uniform)
         group = value.group
-        rows = group is not None and value.view is None and value.row and shape == group.shape
-        if rows and group.aligned(value.shape) and not group.vertical:  # type: ignore[union-attr]
+        rows = value.view is None and value.row and group is not None and shape == group.shape
+        if rows and group.aligned(value.shape) and _repeats(group):  # type: ignore
             return Value(value.dtype, shape, group=group, node=value.node, row=True)
         return Value(value.dtype, shape, view=self.view(value).broadcast(shape))
 
@@ -335,7 +338,7 @@ class Builder:
             return shape == group.shape == value.shape
         if shape == group.shape and not (group.is_row_shape(shape) and value.shape == shape):
             wide = value.shape == group.shape or group.aligned(value.shape)
-            return wide and not group.vertical and not group.flat
+            return wide and _repeats(group)
         return value.shape == shape and group.is_row_shape(shape) and not group.flat
 
     def _used(self, group: Group, value: Value, shape: Shape, rows: bool) -> int:
@@ -481,6 +484,12 @@ class Builder:
         out = self.reduce(kind, parts, (len(before),), True)
         kept = tuple(1 if i in axes else n for i, n in enumerate(value.shape))
         return self.reshape(out, kept)
+
+
+def _repeats(group: Group) -> bool:
+    """Whether a group can go through its elements again, with what it has reduced."""
+    reduced = math.prod(group.shape[i] for i in group.axes or ())
+    return not group.flat and (not group.vertical or reduced <= _COLUMN)
 
 
 def _runs(axes: Sequence[int], shape: Shape) -> list[list[int]]:

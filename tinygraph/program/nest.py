@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-__all__ = ["COSTLY", "Access", "Nest", "Node", "Schedule"]
+__all__ = ["COSTLY", "EXACT", "Access", "Nest", "Node", "Schedule"]
+
+#: Rows up to this length have code for just their length.
+EXACT = 4
 
 
 class Node(NamedTuple):
@@ -38,9 +41,9 @@ class Node(NamedTuple):
 class Access(NamedTuple):
     """How a nest reaches one operand.
 
-    ``inner`` is the step from lane to lane: ``unit``, ``same`` or ``strided``. ``moves`` says whether it changes along
-    a reduced axis. ``role`` is ``load``, ``store``, ``index`` or ``gather``; ``dims`` is the number of indices of a
-    gather.
+    ``inner`` is the step from lane to lane: ``unit``, ``same``, ``strided``, or ``across``, which is strided, too, with
+    the elements of a short row side by side. ``moves`` says whether it changes along a reduced axis. ``role`` is
+    ``load``, ``store``, ``index`` or ``gather``; ``dims`` is the number of indices of a gather.
     """
 
     dtype: str
@@ -88,6 +91,9 @@ COSTLY = frozenset(
     ]
 )
 
+#: Operations that are rather held than computed twice, but not rather stored.
+_DIVISIONS = frozenset(["true_div", "inv", "sqrt"])
+
 
 @dataclass(frozen=True)
 class Nest:
@@ -112,6 +118,9 @@ class Nest:
         The body, each node after its arguments.
     stores
         Pairs of a node and the access it is written to.
+    short
+        In a vertical nest with one short reduced axis, the most elements it may have, up to ``EXACT`` of them exactly
+        as many as it has: every value of a lane's row is held from pass to pass. Otherwise 0.
     """
 
     outer: int
@@ -122,6 +131,7 @@ class Nest:
     accesses: tuple[Access, ...]
     nodes: tuple[Node, ...]
     stores: tuple[tuple[int, int], ...]
+    short: int = 0
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -195,7 +205,8 @@ class Schedule:
         Number of passes.
     kept
         Lane values that a later pass needs and that would cost much to compute again: node -> the access that holds
-        them from one pass to the next, into which a result is written later.
+        them from one pass to the next, into which a result is written later. Short rows hold whatever is needed again
+        on their own: node -> -1.
     """
 
     def __init__(self, nest: Nest) -> None:
@@ -219,7 +230,9 @@ class Schedule:
         last += [self.ready[i] for i, node in enumerate(nodes) if node.op == "check" and self.lane[i]]
         self.passes = 1 + max(last, default=0)
         self.kept: dict[int, int] = {}
-        if not nest.single and not nest.vertical:
+        if nest.short:
+            self._hold()
+        elif nest.vertical or not nest.single:
             self._keep()
 
     def available(self, node: int) -> int:
@@ -274,6 +287,24 @@ class Schedule:
                     if free and ready >= self._last_use(i):
                         self.kept[i] = k
                         break
+
+    def _hold(self) -> None:
+        """Find what later passes of short rows need and would have to compute, or to collect, once more."""
+        nodes, accesses = self.nest.nodes, self.nest.accesses
+
+        def dear(i: int) -> bool:
+            if nodes[i].op == "load":
+                return accesses[nodes[i].attr].inner in ("across", "strided")
+            return nodes[i].op in COSTLY or nodes[i].op in _DIVISIONS
+
+        for number in range(1, self.passes):
+            wanted = set(self.sinks(number))
+            for i in range(len(nodes) - 1, -1, -1):
+                if i in wanted:
+                    if self.ready[i] < number and dear(i):
+                        self.kept[i] = -1
+                    else:
+                        wanted.update(a for a in nodes[i].args if self.lane[a])
 
     def first_write(self, access: int) -> int:
         """The pass in which a nest writes to an access first; ``passes`` where it does after all of them."""

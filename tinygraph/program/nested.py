@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinygraph.program.nest import Access, Nest
+from tinygraph.program.nest import EXACT, Access, Nest
 from tinygraph.program.steps import PIECE, Group, Operand, Shape
 
 __all__ = ["NestCall", "finished"]
@@ -15,8 +15,10 @@ __all__ = ["NestCall", "finished"]
 #: Rows up to this length are computed in registers, in vectors of one of these lengths.
 _SINGLE = (4, 8, 16)
 
-#: Elements up to which a reduction is done by each lane on its own, however they lie in memory.
-_SHORT = 16
+#: Rows up to these many elements have a lane each, however they lie in memory, where they are at least so many: nothing
+#: has to be added up across lanes. Where rows are gone through once only, they have to be shorter.
+_FEW, _FEW_ROWS = 16, 4
+_SHORT, _SHORT_ONCE, _SHORT_ROWS = 64, 32, 32
 
 
 @dataclass
@@ -48,8 +50,11 @@ class NestCall:
         return math.prod(self.extents)
 
 
-def finished(group: Group) -> NestCall:
-    """A group as a nest: axes put in order and merged where all operands allow it."""
+def finished(group: Group, launched: bool = False) -> NestCall:
+    """A group as a nest: axes put in order and merged where all operands allow it.
+
+    ``launched`` says that it runs on a device: several threads share a short row there, and read it side by side.
+    """
     extents = list(group.shape)
     reduced = set(group.axes if group.axes is not None else ())
     nodes, operands, stores = _pruned(group)
@@ -71,17 +76,25 @@ def finished(group: Group) -> NestCall:
         inner = [i for i in keep if i in reduced]
     outer_extents, outer_strides = _merged([extents[i] for i in outer], [[s[i] for i in outer] for s in strides])
     inner_extents, inner_strides = _merged([extents[i] for i in inner], [[s[i] for i in inner] for s in strides])
-    vertical = False
+    vertical, short = False, 0
     if group.axes is None or not inner_extents:
         # A map: lanes run over the last axis.
         inner_extents = outer_extents[-1:] or [1]
         inner_strides = [s[-1:] or [0] for s in outer_strides]
         outer_extents, outer_strides = outer_extents[:-1], [s[:-1] for s in outer_strides]
     elif outer_extents:
-        moving = [(n, k) for n, k in stores if any(inner_strides[k])]
-        short = math.prod(inner_extents) <= _SHORT and outer_extents[-1] >= _SINGLE[0]
-        vertical = _is_vertical(outer_strides, inner_strides, operands, short) and _one_pass(nodes, moving)
-    return _nest(group, nodes, operands, stores, outer_extents, inner_extents, outer_strides, inner_strides, vertical)
+        vertical = _is_vertical(outer_strides, inner_strides, operands)
+        once = _one_pass(nodes, [(n, k) for n, k in stores if any(inner_strides[k])])
+        length, rows = math.prod(inner_extents), outer_extents[-1]
+        few = length <= _FEW and rows >= _FEW_ROWS
+        many = length <= (_SHORT_ONCE if once else _SHORT) and rows >= _SHORT_ROWS
+        if (few or many) and len(inner_extents) == 1 and not (vertical and once) and not launched:
+            vertical, short = True, length if length <= EXACT else _FEW if length <= _FEW else _SHORT
+        elif few and once:
+            vertical = True
+    return _nest(
+        group, nodes, operands, stores, outer_extents, inner_extents, outer_strides, inner_strides, vertical, short
+    )
 
 
 def _pruned(group: Group) -> tuple[list[Any], list[Operand], list[tuple[int, int]]]:
@@ -120,29 +133,23 @@ def _one_pass(nodes: Sequence[Any], stores: Sequence[tuple[int, int]]) -> bool:
     """Whether nothing that is reduced is needed to reduce or store an element."""
     behind: set[int] = set()
     for i, node in enumerate(nodes):
-        if node.op == "pick":
-            return False
-        if node.op == "reduce" or not behind.isdisjoint(node.args):
-            if node.op == "reduce" and not behind.isdisjoint(node.args):
+        reduces = node.op in ("reduce", "pick")
+        if reduces or not behind.isdisjoint(node.args):
+            if reduces and not behind.isdisjoint(node.args):
                 return False
             behind.add(i)
     return all(n not in behind for n, _ in stores)
 
 
-def _is_vertical(
-    outer: Sequence[Sequence[int]], inner: Sequence[Sequence[int]], operands: Sequence[Operand], short: bool
-) -> bool:
-    """Whether neighbours in memory lie along the last kept axis rather than the last reduced one.
-
-    Where little is reduced, lanes along a kept axis are better in any case.
-    """
+def _is_vertical(outer: Sequence[Sequence[int]], inner: Sequence[Sequence[int]], operands: Sequence[Operand]) -> bool:
+    """Whether neighbours in memory lie along the last kept axis rather than the last reduced one."""
     across = along = 0
     for o, kept, gone in zip(operands, outer, inner, strict=True):
         if o.role in ("load", "store") and any(gone):
             weight = 4 if kept[-1] and gone[-1] else 1  # what moves along both is most of the memory
             across += weight * (kept[-1] == 1 or (kept[-1] == 0 and gone[-1] != 1))
             along += weight * (gone[-1] == 1)
-    return across > along or short
+    return across > along
 
 
 def _merged(extents: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
@@ -167,11 +174,14 @@ def _nest(
     outer_strides: list[list[int]],
     inner_strides: list[list[int]],
     vertical: bool,
+    short: int = 0,
 ) -> NestCall:
     lane = [outer[-1] if vertical else inner[-1] for outer, inner in zip(outer_strides, inner_strides, strict=True)]
     accesses = []
     for o, step, inner in zip(operands, lane, inner_strides, strict=True):
         kind = "unit" if step == 1 else "same" if step == 0 else "strided"
+        if short and kind == "strided" and inner[-1] == 1 and o.role in ("load", "store"):
+            kind = "across"
         accesses.append(Access(o.view.dtype, kind, any(inner), o.role, len(o.dims)))
     single = 0
     lanes = outer_extents[-1] if vertical else inner_extents[-1] if outer_extents else 0
@@ -186,6 +196,7 @@ def _nest(
         tuple(accesses),
         tuple(nodes),
         tuple(stores),
+        short,
     )
     strides = [(*o, *i) for o, i in zip(outer_strides, inner_strides, strict=True)]
     total = group.shape[0] if group.flat else 0

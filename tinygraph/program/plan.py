@@ -126,7 +126,7 @@ class _Planner:
         steps = _sunk(self._alive(results))
         self._update(steps, results)
         steps = [s for s in steps if not self._is_void(s)]
-        called = [_nested(s) for s in steps]
+        called = [_nested(s, self.launched) for s in steps]
         if self.launched:
             called = self._gathered(called)
         self._share(called, results)
@@ -197,7 +197,7 @@ class _Planner:
             if storage.size != old.size or self.targets.count(target) != 1:
                 continue
             late = [i for i in readers.get(old.index, ()) if i >= at]
-            if all(i == at and _elementwise_reads(steps[i], old, view) for i in late):
+            if all(i == at and _elementwise_reads(steps[i], old, view, self.launched) for i in late):
                 self.homes[storage.index] = old
                 self.updated[position] = target
                 del self.fresh[storage.index]
@@ -396,7 +396,7 @@ def _sunk(steps: list[Step]) -> list[Step]:
     return order + steps[last + 1 :]
 
 
-def _elementwise_reads(step: Step, old: Storage, new: View) -> bool:
+def _elementwise_reads(step: Step, old: Storage, new: View, launched: bool) -> bool:
     """Whether a step reads ``old`` only where it writes ``new``, each element before it is written."""
     if not isinstance(step, Group):
         return False
@@ -409,7 +409,7 @@ def _elementwise_reads(step: Step, old: Storage, new: View) -> bool:
         apart = o.strides != into[0].strides or o.view.offset != into[0].view.offset
         if o.role == "load" and o.view.storage is old and apart:
             return False
-    call = finished(step)
+    call = finished(step, launched)
     k = next(i for i, o in enumerate(call.operands) if o.role == "store" and o.view.storage is new.storage)
     loads = [i for i, o in enumerate(call.operands) if o.role == "load" and o.view.storage is old]
     return all(_in_time(call, k, j) for j in loads)
@@ -436,8 +436,8 @@ def _in_time(call: NestCall, store: int, load: int) -> bool:
     return nest.schedule.last_read(load) <= nest.schedule.first_write(store)
 
 
-def _nested(step: Any) -> Any:
+def _nested(step: Any, launched: bool) -> Any:
     """A step with its groups as nests."""
     if isinstance(step, Rounds):
-        return Rounds(step.count, [_nested(inner) for inner in step.body], step.parts, step.fixed)
-    return finished(step) if isinstance(step, Group) else step
+        return Rounds(step.count, [_nested(inner, launched) for inner in step.body], step.parts, step.fixed)
+    return finished(step, launched) if isinstance(step, Group) else step

@@ -88,7 +88,7 @@ class Draft:
         self.steps: list[Step] = []
         self.values: list[Value] = []
         self.leaves: list[str] = []
-        batch = draw(st.sampled_from([(2, 3), (3, 1), (1, 4), (5, 2), (0, 2), (3, 0), (7, 17), (16, 5)]))
+        batch = draw(st.sampled_from([(2, 3), (3, 1), (1, 4), (5, 2), (0, 2), (3, 0), (7, 17), (16, 5), (40, 33)]))
         #: Axes are of these extents, so that shapes often fit.
         self.extents: list[Extent] = [batch, *((n, n) for n in draw(st.sampled_from(_FIXED)))]
         self._spaces = [self._space(), self._space()]
@@ -199,5 +199,5 @@ class Draft:
         return np.asarray(numbers).astype(dtype)
 
 
-_FIXED = [(3,), (2, 3), (4, 1), (3, 0), (1, 2), (5, 2), (9, 3), (33, 2)]
+_FIXED = [(3,), (2, 3), (4, 1), (3, 0), (1, 2), (5, 2), (9, 3), (33, 2), (20, 4)]
 _LARGEST = 4000

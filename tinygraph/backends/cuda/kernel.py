@@ -34,6 +34,12 @@ _HELD, _LOOPING = 1024, 512
 #: Bytes that one thread loads at once, and elements.
 _BYTES, _ELEMENTS = 16, 8
 
+#: Bytes that the threads of a block can share.
+_SHARED = 48 << 10
+
+#: Blocks from which on what is written to the same places is done in turns.
+_BLOCKS = 16
+
 #: From so many sums on, columns are added up by one thread each.
 _MANY = 1 << 18
 
@@ -85,8 +91,9 @@ class Kernel(Code):
     nest
         What is computed.
     form
-        ``map`` (a thread for each vector of elements), ``rows`` (a group of threads for each row) or ``columns`` (a
-        thread for each kept column, or several that share its rows).
+        ``map`` (a thread for each vector of elements), ``turns`` (the same, but a block does all that is written to the
+        same places, one box after the other), ``rows`` (a group of threads for each row) or ``columns`` (a thread for
+        each kept column, or several that share its rows).
     vector
         Elements that a thread loads and stores at once.
     group
@@ -95,6 +102,8 @@ class Kernel(Code):
         Each thread of a group has one vector of the row, in registers from pass to pass.
     wide
         Elements are counted in 64 bits.
+    lead
+        In turns the number of outer axes along which blocks lie.
     """
 
     nest: Nest
@@ -103,9 +112,12 @@ class Kernel(Code):
     group: int = 1
     held: bool = False
     wide: bool = False
+    lead: int = 0
 
     @property
     def threads(self) -> int:
+        if self.form == "turns":
+            return 2 * BLOCK
         if self.form == "columns":
             return BLOCK if self.group == 1 else WARP * self.group
         return (
@@ -119,7 +131,7 @@ class Kernel(Code):
 
     @property
     def count(self) -> int:
-        return self.nest.slots.count
+        return self.nest.slots.count + (self.nest.axes if self.form == "turns" else 0)
 
 
 @dataclass(frozen=True)
@@ -134,12 +146,15 @@ class Launch:
         How many; 0 where there is nothing to compute.
     starts, extents
         The part: the first place along each axis, and how many there are.
+    sides
+        Of turns: the extents of boxes in which no two places are the same.
     """
 
     kernel: Code
     blocks: int
     starts: tuple[int, ...]
     extents: tuple[int, ...]
+    sides: tuple[int, ...] = ()
 
 
 def launches_of(plan: Plan, aligned: Mapping[int, int] | None = None) -> Iterator[tuple[NestCall, list[Launch]]]:
@@ -179,8 +194,8 @@ def bound(plan: Plan, position: int, read: bool) -> list[int]:
 def launches_of_nest(call: NestCall, alignment: Callable[[View], int] | None = None) -> list[Launch]:
     """How a nest of these sizes is run; ``alignment`` says at multiples of how many bytes a view begins.
 
-    A nest that writes to some places several times, as when overlapping windows are added up, becomes several launches,
-    each of which writes to a place once.
+    A nest that writes to some places several times, as when overlapping windows are added up, does so in turns; where
+    nothing keeps blocks apart it becomes several launches, each of which writes to a place once.
     """
     extents, nest = call.extents, call.nest
     whole = [_launch(call, (0,) * len(extents), extents, alignment, True)]
@@ -197,11 +212,36 @@ def launches_of_nest(call: NestCall, alignment: Callable[[View], int] | None = N
             sides[:free] = map(min, sides[:free], apart[:free])
     if tuple(sides) == extents:
         return whole
+    lead = _lead(call)
+    if lead and math.prod(extents[:lead]) >= _BLOCKS:
+        vector = _vector(call, alignment, whole=True)
+        while sides[-1] % vector:
+            vector //= 2
+        kernel = Kernel(nest, "turns", vector, wide=_is_wide(call), lead=lead)
+        return [Launch(kernel, math.prod(extents[:lead]), (0,) * len(extents), extents, tuple(sides))]
     made: list[Launch] = []
     for starts in itertools.product(*(range(0, n, side) for n, side in zip(extents, sides, strict=True))):
         part = tuple(min(side, n - i) for i, n, side in zip(starts, extents, sides, strict=True))
         made.append(_launch(call, starts, part, None, False))
     return made
+
+
+def _lead(call: NestCall) -> int:
+    """The number of outer axes such that no two places that differ along them are the same; 0 where there are none."""
+    nest = call.nest
+    if not _is_map(call) or any(a.role == "store" and not a.moves for a in nest.accesses):
+        return 0
+    stores = [call.strides[k] for k, a in enumerate(nest.accesses) if a.role == "store"]
+    for i in range(nest.outer):
+        for steps in stores:
+            reach = sum((n - 1) * abs(s) for n, s in zip(call.extents[i + 1 :], steps[i + 1 :], strict=True))
+            if abs(steps[i]) <= reach and call.extents[i] > 1:
+                return i
+    return nest.outer
+
+
+def _is_wide(call: NestCall) -> bool:
+    return math.prod(call.extents) >= 1 << 30 or call.total >= 1 << 30
 
 
 def _is_map(call: NestCall) -> bool:
@@ -236,11 +276,14 @@ def _launch(
     vectors: bool,
 ) -> Launch:
     nest = call.nest
-    wide = math.prod(call.extents) >= 1 << 30 or call.total >= 1 << 30
+    wide = _is_wide(call)
     if nest.vertical:
         columns, count = math.prod(extents[: nest.outer]), extents[nest.outer]
         rows = math.prod(extents[nest.outer + 1 :])
         group = 1 if rows < 16 or columns * count >= _MANY else 8 if rows < 128 else 16
+        reductions = sum(n.op in ("reduce", "pick") for n in nest.nodes)
+        while 8 * WARP * group * reductions > _SHARED and group > 1:
+            group //= 2
         kernel = Kernel(nest, "columns", 1, group, False, wide)
         return Launch(kernel, columns * -(-count // kernel.tile), starts, extents)
     if _is_map(call):
@@ -301,7 +344,8 @@ def words_of(
         The address of the word that is set where an index is out of bounds.
     """
     nest, slots = call.nest, call.nest.slots
-    words = np.zeros(slots.count, dtype="int64")
+    words = np.zeros(launch.kernel.count, dtype="int64")
+    words[slots.count :] = launch.sides
     for k, (operand, access) in enumerate(zip(call.operands, nest.accesses, strict=True)):
         counter = access.role == "index"
         size = 1 if counter else np.dtype(access.dtype).itemsize

@@ -59,7 +59,7 @@ class _Printer:
         kernel = self.kernel
         for i in range(self.nest.axes):
             self.put(f"const {self.index} n{i} = ({self.index})w.at[{self.slots.extents + i}];")
-        {"map": self._map, "rows": self._rows, "columns": self._columns}[kernel.form]()
+        {"map": self._map, "turns": self._turns, "rows": self._rows, "columns": self._columns}[kernel.form]()
         return rows.body(name, self.lines)
 
     # --- places -------------------------------------------------------------------------------------------------------
@@ -296,6 +296,35 @@ class _Printer:
                 with self.block("if (i == 0)"):
                     self._row_stores(None)
 
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    def _turns(self) -> None:
+        nest, index, vector, lead = self.nest, self.index, self.kernel.vector, self.kernel.lead
+        axes, last = range(lead, nest.axes), nest.axes - 1
+        for i in axes:
+            self.put(f"const {index} b{i} = ({index})w.at[{self.slots.count + i}], t{i} = (n{i} + b{i} - 1) / b{i};")
+        self.put(f"const {index} turns = {' * '.join(f't{i}' for i in axes)};")
+        self.put(f"const {index} total = {' * '.join(f'n{i}' for i in range(lead))};")
+        with self.block(f"for ({index} row = ({index})block; row < total; row += ({index})blocks)"):
+            self._unravel("row", range(lead), "o")
+            with self.block(f"for ({index} turn = 0; turn < turns; ++turn)"):
+                rest = "turn"
+                for i in reversed(axes):
+                    self.put(f"const {index} s{i} = {rest} % t{i} * b{i}, q{i} = {rest} / t{i};")
+                    self.put(f"const {index} c{i} = n{i} - s{i} < b{i} ? n{i} - s{i} : b{i};")
+                    rest = f"q{i}"
+                self.put(f"const {index} count = c{last} / {vector};")
+                size = " * ".join(["count", *(f"c{i}" for i in axes[:-1])])
+                with self.block(f"for ({index} at = ({index})threadIdx.x; at < {size}; at += {self.kernel.threads})"):
+                    self.put(f"const {index} i = s{last} + at % count * {vector}, around{last} = at / count;")
+                    for i in reversed(axes[:-1]):
+                        rest = f"around{i + 1}"
+                        self.put(f"const {index} o{i} = s{i} + {rest} % c{i}, around{i} = {rest} / c{i};")
+                    self._bases(range(nest.outer))
+                    self._row_nodes(0, None, "")
+                    self._lanes(0, "i", vector)
+                self.put("__syncthreads();")
+
     # --- rows ---------------------------------------------------------------------------------------------------------
 
     def _rows(self) -> None:
@@ -384,15 +413,23 @@ class _Printer:
             for i in found:
                 self.put(f"a{i} = ({self._kind(i)})h{i}[threadIdx.x % {group // WARP}];")
                 self._folded(i, group // WARP)
+        if group > 1:
+            for i in found:
+                self.put(f"a{i} = ({self._kind(i)})tg_first(({self._shuffled(i)})a{i}, {min(group, WARP)});")
+        self._known(found)
+
+    def _known(self, found: list[int]) -> None:
+        """The results of reductions as values of the row."""
         for i in found:
-            node = self.nest.nodes[i]
-            if group > 1:
-                shuffled = self._shuffled(i)
-                self.put(f"a{i} = ({self._kind(i)})tg_first(({shuffled})a{i}, {min(group, WARP)});")
-            if node.op == "pick":
+            if self.nest.nodes[i].op == "pick":
                 self._picked(i)
             else:
                 self.row_values[i] = f"a{i}"
+
+    def _combined(self, i: int) -> str:
+        """Two partial results, ``a`` and ``b``, as one."""
+        node = self.nest.nodes[i]
+        return f"a{i} | b" if node.op == "pick" else rows.combine(node.attr, node.dtype, f"a{i}", "b")
 
     def _kind(self, i: int) -> str:
         node = self.nest.nodes[i]
@@ -403,13 +440,12 @@ class _Printer:
         return _bits_type(node.dtype) if node.op == "pick" else rows.accumulated(node.dtype)
 
     def _folded(self, i: int, width: int) -> None:
-        node, kind = self.nest.nodes[i], self._kind(i)
+        kind = self._kind(i)
         by = width // 2
         while by:
             with self.block(""):
                 self.put(f"const {kind} b = ({kind})tg_down(({self._shuffled(i)})a{i}, {by}, {width});")
-                combined = f"a{i} | b" if node.op == "pick" else rows.combine(node.attr, node.dtype, f"a{i}", "b")
-                self.put(f"a{i} = {combined};")
+                self.put(f"a{i} = {self._combined(i)};")
             by //= 2
 
     def _picked(self, i: int) -> None:
@@ -427,10 +463,10 @@ class _Printer:
         nest, kernel, index = self.nest, self.kernel, self.index
         lane, group, tile = nest.outer, kernel.group, kernel.tile
         reduced = range(lane + 1, nest.axes)
-        found = self._reductions(0)
         if group > 1:
-            for i in found:
-                self.put(f"__shared__ {rows.accumulated(nest.nodes[i].dtype)} h{i}[{group}][{tile}];")
+            for i, node in enumerate(nest.nodes):
+                if node.op in ("reduce", "pick"):
+                    self.put(f"__shared__ {self._shuffled(i)} h{i}[{group}][{tile}];")
         self.put(f"const {index} tiles = (n{lane} + {tile - 1}) / {tile};")
         self.put(f"const {index} total = tiles{''.join(f' * n{i}' for i in range(nest.outer))};")
         self.put(f"const {index} rows = {' * '.join(f'n{i}' for i in reduced)};")
@@ -445,13 +481,17 @@ class _Printer:
             self.put(f"const {index} i = live ? place : n{lane} - 1;")
             self._unravel("row", range(nest.outer), "o")
             self._bases(range(nest.outer))
-            self._row_nodes(0, "i", "live && ")
-            self._accumulators(0)
-            with self.block(f"for ({index} e = slice; live && e < rows; e += {group})"):
-                self._unravel("e", reduced, "r")
-                self._lanes(0, "i", 1)
-            self._over_slices(found)
-            self._row_nodes(1, "i", "live && ")
+            for number in range(self.schedule.passes):
+                self._row_nodes(number, "i", "live && ")
+                found = self._reductions(number)
+                if not (self.schedule.sinks(number) or self.schedule.writes(number) or found):
+                    continue
+                self._accumulators(number)
+                with self.block(f"for ({index} e = slice; live && e < rows; e += {group})"):
+                    self._unravel("e", reduced, "r")
+                    self._lanes(number, "i", 1)
+                self._over_slices(found)
+            self._row_nodes(self.schedule.passes, "i", "live && ")
             with self.block("if (live && slice == 0)" if group > 1 else "if (live)"):
                 self._row_stores("i")
 
@@ -463,15 +503,13 @@ class _Printer:
                 self.put(f"h{i}[slice][column] = a{i};")
             self.put("__syncthreads();")
             for i in found:
-                node = self.nest.nodes[i]
-                self.put(f"a{i} = h{i}[0][column];")
+                kind = self._kind(i)
+                self.put(f"a{i} = ({kind})h{i}[0][column];")
                 with self.block(f"for (int s = 1; s < {group}; ++s)"):
-                    kind = TYPE[node.dtype]
                     self.put(f"const {kind} b = ({kind})h{i}[s][column];")
-                    self.put(f"a{i} = {rows.combine(node.attr, node.dtype, f'a{i}', 'b')};")
+                    self.put(f"a{i} = {self._combined(i)};")
             self.put("__syncthreads();")
-        for i in found:
-            self.row_values[i] = f"a{i}"
+        self._known(found)
 
 
 def _bits_type(dtype: str) -> str:

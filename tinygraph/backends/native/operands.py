@@ -127,7 +127,7 @@ class Operands:
         """Whether the stride of an access along an axis is known from the structure."""
         nest = self.nest
         lane = nest.outer if nest.vertical else nest.axes - 1
-        return axis == lane and nest.accesses[k].inner != "strided"
+        return axis == lane and nest.accesses[k].inner in ("unit", "same")
 
     def _moved(self, bases: list[str], axis: int, i: str) -> list[str]:
         """The places of all operands at index ``i`` of an axis."""
@@ -280,6 +280,8 @@ def _width(nest: Nest, vector: int) -> int:
     sizes = [size_of(n.dtype) for n in lane if n.dtype.startswith("float")] or [size_of(n.dtype) for n in lane] or [8]
     commonest = max(set(sizes), key=sizes.count)
     width = max(4, vector // commonest)
-    # Rounds of random bits wait for one another: several vectors of them hide that.
-    factor = 4 if any(n.op == "philox" for n in lane) else 2 if len(lane) < _SMALL else 1
+    # Rounds of random bits wait for one another: several vectors of them hide that. Columns that are gone through
+    # several times fill lines of the cache.
+    again = nest.vertical and (nest.short or nest.schedule.passes > 1)
+    factor = 4 if any(n.op == "philox" for n in lane) else 2 if again or len(lane) < _SMALL else 1
     return min(factor * width, 64)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from tinygraph.backends.native import philox, rows
 from tinygraph.backends.native.emit import ELEMENT, Lanes, Module
-from tinygraph.backends.native.operands import Operands, in_memory, size_of
+from tinygraph.backends.native.operands import in_memory, size_of
+from tinygraph.backends.native.short import ShortRows
 from tinygraph.backends.native.stages import STRIP, Stage, stages
 from tinygraph.program.nest import Nest
 
@@ -45,7 +46,7 @@ def grain(nest: Nest) -> str:
     return "lanes" if nest.vertical or (plain and nest.reduced == 1) else "whole"
 
 
-class _Printer(Operands):
+class _Printer(ShortRows):
     """The nest itself: passes, rows and lanes."""
 
     # --- the function -------------------------------------------------------------------------------------------------
@@ -82,7 +83,9 @@ class _Printer(Operands):
 
     def _row(self, bases: list[str], start: str, end: str) -> None:
         """What is done at one place of the outer axes."""
-        if self.nest.vertical:
+        if self.nest.short:
+            self._short(bases, start, end)
+        elif self.nest.vertical:
             self._vertical(bases, start, end)
         elif self.nest.single:
             self._single(bases, end)
@@ -105,9 +108,7 @@ class _Printer(Operands):
         """One run over the reduced axes."""
         nest = self.nest
         self.splats = {}
-        for node in self._row_arguments(number):
-            self._splat(node)
-        self._philox_constants(number)
+        self._before_lanes(number)
         reduces = [i for i, n in enumerate(nest.nodes) if n.op == "reduce" and self.schedule.ready[i] == number]
         picks = [i for i, n in enumerate(nest.nodes) if n.op == "pick" and self.schedule.ready[i] == number]
         totals = {i: self._accumulator(i) for i in reduces}
@@ -201,18 +202,12 @@ class _Printer(Operands):
         values: dict[int, str] = {}
         for number in range(schedule.passes):
             self._row_nodes(number, bases, None)
-            for node in self._row_arguments(number):
-                self._splat(node)
-            self._philox_constants(number)
+            self._before_lanes(number)
             for node in schedule.needed(number):
                 if node not in values and self.nest.nodes[node].op in ("load", "index"):
                     values[node] = self._lane_load(self.nest.nodes[node].attr, bases, "0", mask)
             self._lane_nodes(schedule.needed(number), values, bases, "0", mask)
-            into = {
-                i: self._accumulator(i)
-                for i, n in enumerate(self.nest.nodes)
-                if n.op in ("reduce", "pick") and schedule.ready[i] == number
-            }
+            into = {i: self._accumulator(i) for i in self._reductions(number)}
             self._reduce_lanes(number, values, mask, into)
             for i, place in into.items():
                 total = self.put(self._load(i, place))
@@ -228,29 +223,88 @@ class _Printer(Operands):
 
     def _vertical(self, bases: list[str], start: str, end: str) -> None:
         """Lanes along a kept axis, each of which runs over the reduced axes."""
-        nest, width = self.nest, self.width
+        schedule, width = self.schedule, self.width
         with self.loop(start, end, str(width)) as j:
             rest = self.put(f"sub i64 {end}, {j}")
             whole = self.put(f"icmp sge i64 {rest}, {width}")
             mask = self._mask(rest)
             self.row_values, self.splats = {}, {}
-            self._row_nodes(0, bases, (j, mask))
-            self._philox_constants(0)
-            reduces = [i for i, n in enumerate(nest.nodes) if n.op == "reduce"]
-            totals = {i: self._accumulator(i) for i in reduces}
-
-            def inner(places: list[str]) -> None:
-                wanted = self.schedule.needed(0)
-                values = self._loaded(wanted, 0, places, j, rest, whole)
-                self._lane_nodes(wanted, values, places, j, mask)
-                self._reduce_lanes(0, values, None, totals)
-                self._store_lanes(0, values, places, j, mask, whole)
-
-            self._reduced_axes(nest.outer + 1, nest.axes, bases, inner)
-            for i in reduces:
-                self.row_values[i] = self.put(self._load(i, totals[i]))
-            self._row_nodes(1, bases, (j, mask))
+            for number in range(schedule.passes):
+                self._row_nodes(number, bases, (j, mask))
+                if schedule.sinks(number) or schedule.writes(number) or schedule.reduces(number):
+                    self._vertical_pass(number, bases, j, rest, whole, mask)
+            self._row_nodes(schedule.passes, bases, (j, mask))
             self._row_stores(bases, (j, mask))
+
+    def _vertical_pass(self, number: int, bases: list[str], j: str, rest: str, whole: str, mask: str) -> None:
+        nest = self.nest
+        self._before_lanes(number)
+        totals = {i: self._accumulator(i) for i in self._reductions(number)}
+
+        def inner(places: list[str]) -> None:
+            wanted = self.schedule.needed(number)
+            values = self._loaded(wanted, number, places, j, rest, whole)
+            self._lane_nodes(wanted, values, places, j, mask)
+            self._reduce_lanes(number, values, None, totals)
+            self._store_lanes(number, values, places, j, mask, whole)
+
+        self._reduced_axes(nest.outer + 1, nest.axes, bases, inner)
+        for i, place in totals.items():
+            self.row_values[i] = self.put(self._load(i, place))
+
+    # --- short rows ---------------------------------------------------------------------------------------------------
+
+    def _short(self, bases: list[str], start: str, end: str) -> None:
+        """Lanes along a kept axis, each of which holds a row."""
+        schedule, width = self.schedule, self.width
+        last = self.put(f"sub i64 {end}, 1")
+        self.held = {}
+        with self.loop(start, end, str(width)) as j:
+            rest = self.put(f"sub i64 {end}, {j}")
+            whole = self.put(f"icmp sge i64 {rest}, {width}")
+            mask = self._mask(rest)
+            rows = self._row_places(bases, j, last)
+            self.row_values, self.splats = {}, {}
+            for number in range(schedule.passes):
+                self._row_nodes(number, bases, (j, mask))
+                if schedule.sinks(number) or schedule.writes(number) or schedule.reduces(number):
+                    self._short_pass(number, bases, rows, j, rest, whole, mask)
+            self._row_nodes(schedule.passes, bases, (j, mask))
+            self._row_stores(bases, (j, mask))
+
+    def _short_pass(
+        self, number: int, bases: list[str], rows: dict[int, list[str]], j: str, rest: str, whole: str, mask: str
+    ) -> None:
+        nodes, schedule = self.nest.nodes, self.schedule
+        self._before_lanes(number)
+        needed = schedule.needed(number)
+        held = {n for n in needed if schedule.reloaded(n, number)}
+        for n in needed:
+            if n not in held and nodes[n].op == "load" and nodes[n].attr in rows:
+                self._read_rows(n, nodes[n].dtype, rows[nodes[n].attr])
+                held.add(n)
+        rest_of = [n for n in needed if n not in held]
+        written = [(n, k) for n, k in schedule.writes(number) if k in rows]
+        totals = {i: self._accumulator(i) for i in self._reductions(number)}
+
+        def do(r: str) -> None:
+            here = self._moved(bases, self.nest.outer + 1, r)
+            values = {n: self._fetch(n, r) for n in sorted(held)}
+            values |= self._loaded(rest_of, number, here, j, rest, whole)
+            self._lane_nodes(rest_of, values, here, j, mask)
+            self._reduce_lanes(number, values, None, totals)
+            for n in schedule.kept:
+                if schedule.ready[n] == number and n not in held:
+                    self._hold(n, nodes[n].dtype, r, values[n])
+            for n, k in written:
+                self._hold(-1 - k, nodes[n].dtype, r, values[n] if schedule.lane[n] else self._splat(n))
+            self._store_lanes(number, values, here, j, mask, whole)
+
+        self._each(1, do)
+        for i, place in totals.items():
+            self.row_values[i] = self.put(self._load(i, place))
+        for n, k in written:
+            self._write_rows(-1 - k, nodes[n].dtype, rows[k])
 
     # --- values of rows -----------------------------------------------------------------------------------------------
 
@@ -310,6 +364,12 @@ class _Printer(Operands):
             if node.op in ("reduce", "pick") and schedule.ready[i] == number:
                 found |= {a for a in node.args if not schedule.lane[a]}
         return sorted(found)
+
+    def _before_lanes(self, number: int) -> None:
+        """What all lanes of a pass share, computed before its loops."""
+        for node in self._row_arguments(number):
+            self._splat(node)
+        self._philox_constants(number)
 
     def _splat(self, node: int) -> str:
         if node not in self.splats:
@@ -421,8 +481,9 @@ class _Printer(Operands):
         self, number: int, values: dict[int, str], bases: list[str], i: str, mask: str, whole: str
     ) -> None:
         schedule = self.schedule
-        stores = [(values[n] if schedule.lane[n] else self._splat(n), k) for n, k in schedule.writes(number)]
-        stores += [(values[n], k) for n, k in schedule.kept.items() if schedule.ready[n] == number]
+        writes = [(n, k) for n, k in schedule.writes(number) if self.nest.accesses[k].inner != "across"]
+        stores = [(values[n] if schedule.lane[n] else self._splat(n), k) for n, k in writes]
+        stores += [(values[n], k) for n, k in schedule.kept.items() if schedule.ready[n] == number and k >= 0]
         if not stores:
             return
         full, part, join = self.fresh("full"), self.fresh("part"), self.fresh("join")
@@ -438,6 +499,11 @@ class _Printer(Operands):
         self.label(join)
 
     # --- reductions ---------------------------------------------------------------------------------------------------
+
+    def _reductions(self, number: int) -> list[int]:
+        """What a pass reduces or picks."""
+        ready = self.schedule.ready
+        return [i for i, n in enumerate(self.nest.nodes) if n.op in ("reduce", "pick") and ready[i] == number]
 
     def _in_blocks(self, i: int) -> bool:
         node = self.nest.nodes[i]
