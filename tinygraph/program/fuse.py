@@ -253,8 +253,8 @@ class Builder:
         if value.uniform is not None:
             return Value(value.dtype, shape, uniform=value.uniform)
         group = value.group
-        rows = value.view is None and value.row and group is not None and shape == group.shape
-        if rows and group.aligned(value.shape) and _repeats(group):  # type: ignore
+        row = value.view is None and value.row
+        if row and group is not None and shape == group.shape and group.aligned(value.shape) and _repeats(group):
             return Value(value.dtype, shape, group=group, node=value.node, row=True)
         return Value(value.dtype, shape, view=self.view(value).broadcast(shape))
 
