@@ -77,9 +77,9 @@ def test_all_kernels_compile(capability):
         pytest.skip(f"NVRTC {nvrtc.compiler().version} does not compile for {capability}")
     plans = [_plan(name, dtype) for name in GRAPHS for dtype in (DTYPES if capability == 90 else DTYPES[:1])]
     kernels = list(dict.fromkeys(code for plan in plans for code in Segments(plan).kernels))
-    assert {k.form for k in kernels} == {"map", "rows", "columns", "together", "scatter_few"}
+    assert {k.form for k in kernels} == {"map", "turns", "rows", "columns", "together", "scatter_few"}
     parts = [part for k in kernels for part in k.parts if isinstance(part, kernel.Kernel)]
-    assert {k.form for k in parts} == {"map", "rows", "columns"}
+    assert {k.form for k in parts} == {"map", "turns", "rows", "columns"}
     assert {k.vector for k in parts} >= {1, 2, 4}
     assert {k.held for k in parts if k.form == "rows"} == {True, False}
     assert nvrtc.compiler().compile(module.source_of(kernels), capability).startswith(b"\x7fELF")
@@ -199,6 +199,18 @@ def test_nests_that_are_launched_together_give_the_same_bits(name, dtype, monkey
     monkeypatch.setattr(segments, "together", lambda batch, launches: [])
     wanted = CudaExecutable(program, targets, single)(_copies(values))
     assert len(device.launches) < len(single.launches)
+    for have, want in zip(found, wanted, strict=True):
+        assert np.asarray(have).tobytes() == np.asarray(want).tobytes()
+
+
+@needs_gpp
+def test_turns_give_the_same_bits_as_launches(monkeypatch):
+    program, targets, values = _prepared(*built("windows", "float32"))
+    device, several = Emulator(), Emulator()
+    found = CudaExecutable(program, targets, device)(_copies(values))
+    monkeypatch.setattr(kernel, "_BLOCKS", 1 << 30)
+    wanted = CudaExecutable(program, targets, several)(_copies(values))
+    assert len(device.launches) < len(several.launches)
     for have, want in zip(found, wanted, strict=True):
         assert np.asarray(have).tobytes() == np.asarray(want).tobytes()
 

@@ -199,6 +199,13 @@ def lenet():
     return [x, y], [cost], optim.sgd(cost, [w1, b1, w2, w3], 0.1), (_array(2, 1, 14, 14), _classes(2, 5))
 
 
+def windows():
+    """Overlapping windows of many images are added up, in steps of one and of two."""
+    x, w, v = T.tensor4("x"), _shared(3, 4, 3, 3), _shared(2, 1, 3, 3)
+    one, two = T.nnet.conv2d(x, w), T.nnet.conv2d(x[:, :1], v, subsample=(2, 2))
+    return [x], [tg.grad(T.sqr(one).sum(), x), tg.grad(T.sqr(two).sum(), x)], [], (_array(17, 4, 7, 8),)
+
+
 def rbm():
     streams = RandomStreams(3)
     x = T.matrix("x")
@@ -240,7 +247,7 @@ _ALL = (
     scatters,
     dtypes,
 )
-GRAPHS = {f.__name__: f for f in (*_ALL, lstm, lenet, rbm, alone)}
+GRAPHS = {f.__name__: f for f in (*_ALL, lstm, lenet, windows, rbm, alone)}
 
 
 def built(name, dtype):
