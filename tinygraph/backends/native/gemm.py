@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tinygraph.backends.native.gemm_text import FIELDS, Tiles, product_text
 from tinygraph.backends.native.kernels import built
@@ -36,8 +36,7 @@ _CROWDED, _MANY_COLUMNS = 2048, 256
 _LONG_SUM, _MUCH = 32, 1.25
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """How a product is computed: the words that are no addresses, and what there is of parts and memory.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tinygraph.backends.native.words import pointers, words
 
@@ -23,8 +23,7 @@ _AT = {name: i for i, name in enumerate(FIELDS)}
 _SUFFIX = {"float": "f32", "double": "f64"}
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(NamedTuple):
     """How a result is cut into tiles.
 
     Attributes
