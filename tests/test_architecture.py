@@ -159,3 +159,13 @@ def test_importing_the_package_loads_little():
     loaded = set(ran.stdout.split())
     assert "tinygraph" in loaded
     assert loaded & set(LATE) == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["opfromgraph", "program.memory", "rewrite.loops", "scan_module", "sparse", "backends.native", "viz"]
+)
+def test_what_few_programs_need_loads_when_it_is_asked_for(module):
+    code = f"import sys, tinygraph, tinygraph.tensor; print('tinygraph.{module}' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"tinygraph.{module}" in FILES
+    assert ran.stdout.strip() == "False"
