@@ -115,7 +115,7 @@ define i64 @gemv(ptr %at) {{
 POOL = {"generation": 0, "sleeping": 8, "inside": 16, "next": 24, "owner": 32, "open": 40, "kernel": 48, "args": 49,
         "end": 50, "step": 51}  # fmt: skip
 
-_FUTEX, _WAIT, _WAKE = 202, 128, 129  # on x86-64; private to the process
+_FUTEX, _WAIT, _WAKE, _YIELD = 202, 128, 129, 24  # on x86-64; private to the process
 
 _SPINS = 4000
 
@@ -125,8 +125,9 @@ def _threads() -> str:
 
     A worker waits for the pool's generation to change, at first in a loop, then asleep. The thread that has work fills
     in the pool, opens it, changes the generation, takes parts itself until none is left, closes the pool and waits for
-    those that are inside; who comes late finds it closed and leaves. A thread that finds the pool in use by another
-    does its work alone. Who computes which part changes from run to run, but not what the parts are.
+    those that are inside, after a while giving up its processor, which one of them may need. Who comes late finds the
+    pool closed and leaves. A thread that finds it in use by another does its work alone. Who computes which part
+    changes from run to run, but not what the parts are.
     """
     p = POOL
     return f"""
@@ -236,11 +237,19 @@ work:
   store atomic i64 0, ptr %open_at seq_cst, align 8
   br label %wait
 wait:
+  %turns = phi i64 [ 0, %work ], [ %turns1, %pause ], [ %turns1, %yield ]
   %left = load atomic i64, ptr %inside_at seq_cst, align 8
   %busy = icmp sgt i64 %left, 0
-  br i1 %busy, label %pause, label %done
+  br i1 %busy, label %look, label %done
+look:
+  %turns1 = add i64 %turns, 1
+  %patient = icmp slt i64 %turns, {_SPINS}
+  br i1 %patient, label %pause, label %yield
 pause:
   call void @llvm.x86.sse2.pause()
+  br label %wait
+yield:
+  %y = call i64 (i64, ...) @syscall(i64 {_YIELD})
   br label %wait
 done:
   store atomic i64 0, ptr %owner_at seq_cst, align 8

@@ -28,8 +28,9 @@ _ALIGNED = 64
 #: In every byte of memory that was not written to, where it is guarded.
 _POISON = 0xFF
 
-#: Work, in nodes times elements, from which a nest is shared among threads, and of a part of it.
-_SHARED, _PART = 600_000, 150_000
+#: Work, in nodes times elements, from which threads share a nest or a product; of a part, at least, where there is more
+#: than one for each thread; and how many there are for each, at most.
+_SHARED, _PART, _PARTS = 150_000, 70_000, 8
 
 #: Work from which a call lets go of Python's lock.
 _LONG = 400_000
@@ -272,8 +273,7 @@ class Table:
         self.work += work
         step = 0
         if self._threads > 1 and not self._moving and work > _SHARED and kind != "whole" and end > 1:
-            parts = max(2, min(work // _PART, 8 * self._threads))
-            step = -(-end // parts)
+            step = -(-end // self._parts(work))
             if kind == "lanes":
                 step = -(-step // 64) * 64
         run, pool_at = self._runner(0 < step < end)
@@ -293,6 +293,10 @@ class Table:
         if not shared:
             return entry_points["nest"], 0
         return entry_points["shared_nest"], pool(self._threads).address
+
+    def _parts(self, work: int) -> int:
+        """In how many parts threads share work: as many for each, and more than one where there is much."""
+        return self._threads * max(1, min(work // (_PART * self._threads), _PARTS))
 
     def _rounds(self, step: Rounds) -> None:
         """Parts of rounds are what a kernel of nests takes; nothing in a round is shared among threads."""
@@ -389,7 +393,7 @@ class Table:
         strides = [tuple(s * size for s in v.strides) for v in (x, y, out)]
         work = 2 * stack * rows * inner * columns // _FLOPS
         shared = self._threads > 1 and not self._moving and work > _SHARED
-        wanted = min(work // _PART, 4 * self._threads) if shared else 1
+        wanted = self._parts(work) if shared else 1
         made = gemm.cut(out.dtype, (stack, rows, columns, inner), strides, wanted)
         first = len(self.words) + NEST_HEAD
         at = {name: first + i for i, name in enumerate(gemm.FIELDS)}
