@@ -104,6 +104,8 @@ class Kernel(Code):
         Elements are counted in 64 bits.
     lead
         In turns the number of outer axes along which blocks lie.
+    tile
+        Columns of a block.
     """
 
     nest: Nest
@@ -113,21 +115,17 @@ class Kernel(Code):
     held: bool = False
     wide: bool = False
     lead: int = 0
+    tile: int = 0
 
     @property
     def threads(self) -> int:
         if self.form == "turns":
             return 2 * BLOCK
         if self.form == "columns":
-            return BLOCK if self.group == 1 else WARP * self.group
+            return self.tile * self.group
         return (
             self.group if self.group > WARP else BLOCK
         )  # several warps have their block, and its memory, to themselves
-
-    @property
-    def tile(self) -> int:
-        """Columns of a block."""
-        return self.threads // self.group
 
     @property
     def count(self) -> int:
@@ -280,11 +278,17 @@ def _launch(
     if nest.vertical:
         columns, count = math.prod(extents[: nest.outer]), extents[nest.outer]
         rows = math.prod(extents[nest.outer + 1 :])
-        group = 1 if rows < 16 or columns * count >= _MANY else 8 if rows < 128 else 16
+        narrow = max(4, 1 << (count - 1).bit_length())
+        tile, group = min(narrow, WARP), 8 if rows < 128 else 16
+        if rows < 16 or (columns * count >= _MANY and narrow >= WARP):
+            tile, group = min(max(narrow, WARP), BLOCK), 1
+        elif tile < WARP:
+            # Neighbours in memory are those of the next row: more of a block's threads share a column.
+            group = min(group * WARP // tile, 64, 1 << rows.bit_length() - 1)
         reductions = sum(n.op in ("reduce", "pick") for n in nest.nodes)
-        while 8 * WARP * group * reductions > _SHARED and group > 1:
+        while 8 * tile * group * reductions > _SHARED and group > 1:
             group //= 2
-        kernel = Kernel(nest, "columns", 1, group, False, wide)
+        kernel = Kernel(nest, "columns", 1, group, False, wide, 0, tile)
         return Launch(kernel, columns * -(-count // kernel.tile), starts, extents)
     if _is_map(call):
         vector = _vector(call, alignment, whole=nest.outer > 0) if vectors else 1
