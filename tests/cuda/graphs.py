@@ -97,6 +97,17 @@ def layer_norm():
     return [x, scale, shift], [out, *tg.grad(cost, [x, scale, shift])], [], (_array(21, 24), _array(24), _array(24))
 
 
+def normalised_columns():
+    """Columns that threads go through several times: each by itself, or several of them."""
+    inputs, outputs = [], []
+    for name in ("few", "some", "many"):
+        x = T.matrix(name)
+        out = (x - x.mean(axis=0)) / T.sqrt(x.var(axis=0) + 0.1) + T.eq(x, x.max(axis=0))
+        inputs.append(x)
+        outputs += [out, tg.grad((out * T.tanh(x)).sum(), x), T.nnet.softmax(x, axis=0)]
+    return inputs, outputs, [], (_array(7, 45), _array(60, 33), _array(128, 40))
+
+
 def chain():
     x = T.vector("x")
     z = x
@@ -240,6 +251,7 @@ _ALL = (
     long_rows,
     logsumexp,
     layer_norm,
+    normalised_columns,
     chain,
     columns,
     layouts,
