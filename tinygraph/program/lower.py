@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygraph import arrays
 from tinygraph.graph import Op
 from tinygraph.ops.convert import Cast
 from tinygraph.ops.creation import ARange
@@ -284,6 +285,10 @@ def _elementwise(lowering: Lowering, op: Elementwise, inputs: Sequence[Value], o
     if not lowering.elementwise(op.row, inputs[-1].dtype):
         raise Unsupported
     (out,) = outputs
+    if all(x.uniform is not None for x in inputs):
+        with np.errstate(all="ignore"):
+            number = op.compute(arrays.get("numpy"), *(np.asarray(x.uniform) for x in inputs))
+        return [Value(out.type.dtype, out.type.shape, uniform=np.asarray(number, out.type.dtype)[()])]  # type: ignore[arg-type]
     return [lowering.builder.map(op.row, out.type.dtype, out.type.shape, *inputs)]  # type: ignore[arg-type]
 
 
