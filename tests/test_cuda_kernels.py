@@ -17,7 +17,7 @@ from tests.cuda import emulator
 from tests.cuda.emulator import GPP, Emulator
 from tests.cuda.graphs import GRAPHS, built
 from tinygraph import arrays
-from tinygraph.backends.cuda import kernel, module, nvrtc, rows, segments
+from tinygraph.backends.cuda import kernel, module, nvrtc, rows
 from tinygraph.backends.cuda.executable import CudaExecutable
 from tinygraph.backends.cuda.kernel import _apart, launches_of
 from tinygraph.backends.cuda.segments import Segments
@@ -26,9 +26,6 @@ from tinygraph.errors import BackendError, TinygraphError
 from tinygraph.function import Function
 from tinygraph.ops.elementwise import ROWS, apply_row
 from tinygraph.program.lowerings import plan_of
-from tinygraph.program.plan_check import verify_plan
-from tinygraph.program.rounds import parts
-from tinygraph.program.steps import Batch
 from tinygraph.tensor.shared_randomstreams import RandomStreams
 from tinygraph.testing.agreement import Way, check_program
 from tinygraph.testing.programs import programs
@@ -187,81 +184,6 @@ def test_many_arguments_lie_in_a_table(monkeypatch):
     wanted = ReferenceExecutable(program, "numpy")(_copies(values))
     assert "*table" in module.source_of(Segments(_plan("mlp", "float32")).kernels)
     _close(CudaExecutable(program, targets, Emulator())(_copies(values)), wanted, "float32")
-
-
-@needs_gpp
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["deep", "layer_norm", "lstm", "optimizers"])
-def test_nests_that_are_launched_together_give_the_same_bits(name, dtype, monkeypatch):
-    program, targets, values = _prepared(*built(name, dtype))
-    device, single = Emulator(), Emulator()
-    found = CudaExecutable(program, targets, device)(_copies(values))
-    monkeypatch.setattr(segments, "together", lambda batch, launches: [])
-    wanted = CudaExecutable(program, targets, single)(_copies(values))
-    assert len(device.launches) < len(single.launches)
-    for have, want in zip(found, wanted, strict=True):
-        assert np.asarray(have).tobytes() == np.asarray(want).tobytes()
-
-
-def _steps(inputs, outputs, *arguments):
-    program, targets, _ = _prepared(tg.function(inputs, outputs), arguments)
-    return plan_of(program, targets, rows.is_known, launched=True).steps
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_losses_and_their_gradients_go_through_rows_once(dtype):
-    x, y = T.matrix("x", dtype=dtype), T.ivector("y")
-    values, classes = np.zeros((4000, 300), dtype), np.zeros(4000, "int32")
-    p = T.nnet.softmax(x)
-    for cost in (
-        -T.mean(T.log(p)[T.arange(y.shape[0]), y]),
-        T.nnet.categorical_crossentropy(p, y).mean(),
-        T.nnet.categorical_crossentropy(p, y).sum(),
-    ):
-        rowwise, _ = _steps([x, y], [cost, tg.grad(cost, x)], values, classes)
-        assert len(rowwise.nest.stores) == 2
-        assert sum(o.role == "load" and any(s) for o, s in zip(rowwise.operands, rowwise.strides, strict=True)) == 2
-    mean = x.mean(axis=1, keepdims=True)
-    normed = (x - mean) / T.sqrt(T.sqr(x - mean).mean(axis=1, keepdims=True) + 1e-5)
-    for out in (p, T.nnet.logsoftmax(x), T.logsumexp(x, axis=1), normed):
-        assert len(_steps([x], [out], values)) == 1
-    t = T.matrix("t", dtype=dtype)
-    for out, most in ((p, 1), (T.nnet.logsoftmax(x), 2), (normed, 1)):
-        assert len(_steps([x, t], [out, *tg.grad(None, [x], known_grads={out: t})], values, values)) <= most
-
-
-@needs_gpp
-def test_turns_give_the_same_bits_as_launches(monkeypatch):
-    program, targets, values = _prepared(*built("windows", "float32"))
-    device, several = Emulator(), Emulator()
-    found = CudaExecutable(program, targets, device)(_copies(values))
-    monkeypatch.setattr(kernel, "_BLOCKS", 1 << 30)
-    wanted = CudaExecutable(program, targets, several)(_copies(values))
-    assert len(device.launches) < len(several.launches)
-    for have, want in zip(found, wanted, strict=True):
-        assert np.asarray(have).tobytes() == np.asarray(want).tobytes()
-
-
-def test_updates_of_many_parameters_are_few_launches():
-    """Of 40 parameters, whose updates are 4 nests of the same form for each, or parts of some."""
-    plan = _plan("optimizers", "float32")
-    (segment,) = Segments(plan).all
-    nests = [nest for step in plan.steps for nest in parts(step)]
-    assert len(nests) > 40
-    assert len(segment.steps) <= 3
-    assert sum(len(step.calls) for step in segment.steps if isinstance(step, Batch)) >= len(nests) - 1
-
-
-@settings(max_examples=FEW, suppress_health_check=SLOW)
-@given(program=programs(most=15))
-def test_plans_of_random_programs_keep_their_rules(program):
-    inputs, _, outputs, updates, calls = program.build()[:5]
-    function = tg.function(inputs, outputs, updates=updates, on_unused_input="ignore")
-    try:
-        prepared = _prepared(function, calls[0])[:2]
-    except TinygraphError:
-        return  # a program that refuses its arguments
-    verify_plan(plan_of(*prepared, rows.is_known, launched=True))
 
 
 @needs_gpp

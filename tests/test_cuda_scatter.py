@@ -19,6 +19,7 @@ from tests.test_cuda_kernels import (
     emulated,  # noqa: F401
     needs_gpp,
     needs_nvrtc,
+    on_gpu,
 )
 from tinygraph.backends.cuda import module, nvrtc, rows
 from tinygraph.backends.cuda.executable import CudaExecutable
@@ -205,6 +206,24 @@ def test_an_embedding_learns_in_place_and_errors_change_nothing(emulated, sort, 
             f(np.array([[0, bad]]))
         np.testing.assert_array_equal(w.get_value(), before)
     f(batch)
+
+
+@pytest.mark.gpu
+@on_gpu
+def test_gpu_scatters_in_a_fixed_order():
+    import cupy
+
+    rng = np.random.default_rng(3)
+    x, y = np.zeros((5000, 40), "float32"), rng.standard_normal((60_000, 40)).astype("float32")
+    places = np.minimum(rng.integers(0, 5000, 60_000), rng.integers(0, 5000, 60_000))
+    variables = [TensorType(a.dtype.name, (None,) * a.ndim)() for a in (x, y, places)]
+    out = AdvancedIncSubtensor((ARRAY,))(*variables)
+    program, targets, values = _prepared(tg.function(variables, out), (x, y, places))
+    executable = CudaExecutable(program, targets)
+    found = [cupy.asnumpy(executable([cupy.asarray(v) for v in values])[0]) for _ in range(3)]
+    wanted = _in_order(x, y, places, max(32, (1 << (60_000).bit_length() // 2) // 4))
+    for have in found:
+        assert have.tobytes() == wanted.tobytes()
 
 
 def test_an_embedding_is_written_to_where_it_lies():
