@@ -379,8 +379,11 @@ class Builder:
                 pending.extend(node.args)
 
         def moves(i: int) -> bool:
-            node = source.nodes[i]
-            return i in source.stored or (node.op == "load" and any(source.operands[node.attr].strides))
+            if i in source.stored:
+                return True
+            node = source.nodes[i]  # a row, or a column, that is repeated stays in the cache
+            steps = source.operands[node.attr].strides if node.op == "load" else ()
+            return any(steps) and all(s for s, n in zip(steps, source.shape, strict=True) if n != 1)
 
         loads = [i for i in leaves if moves(i)]
         if len(loads) > 1 or value.node in leaves:
