@@ -9,6 +9,7 @@ from benchmarks.report import OURS
 
 COLOURS = {
     "numpy": "#3b6fb6",
+    "cupy": "#2f7f8f",
     "jax": "#8a4fbf",
     "torch": "#e07b39",
     "torch compiled": "#b5462f",
@@ -36,6 +37,7 @@ def draw(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     peers = list(dict.fromkeys(peer for *_, ratios in rows for peer in ratios))
     shown = [ratio for *_, target, ratios in rows for ratio in (target["ratio"], *ratios.values())]
     low, high = min([LEAST, *shown]), max([MOST, *shown])
+    threads = f", {about['threads']} threads" if "threads" in about else ""
     span = math.log10(high / low)
     left, scale = math.log10(low) - 0.08 * span, (WIDTH - LEFT - RIGHT) / (1.08 * span)  # room for numbers on the left
 
@@ -48,7 +50,7 @@ def draw(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
         f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         text(20, 28, "Time of each peer ÷ time of tinygraph", 'font-size="17" font-weight="600"'),
-        text(20, 47, f"right of 1 tinygraph is faster; {about['machine']}, {about['threads']} threads, "
+        text(20, 47, f"right of 1 tinygraph is faster; {about['machine']}{threads}, "
              f"commit {about['commit']}, {about['date']}", f'fill="{GREY}"'),
     ]  # fmt: skip
     place = 20.0

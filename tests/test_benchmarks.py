@@ -2,11 +2,12 @@
 
 import json
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import __main__, chart, report, runner
+from benchmarks import __main__, chart, gpu, gpu_cases, report, runner
 from benchmarks.worker import load
 from benchmarks.workloads import chain
 
@@ -223,3 +224,62 @@ def test_caches_are_empty_at_first_and_kept_for_later_rounds(tmp_path):
         log.unlink(missing_ok=True)
         runner.run([str(path)], rounds=2, seconds=0.001, threads=1, say=lambda line: None)
         assert log.read_text().split() == found.split()
+
+
+# --- on a GPU ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["xor", "elementwise", "softmax_rows"])
+def test_the_gpus_benchmark_runs_dry(name, capsys, monkeypatch, tmp_path):
+    """Everything but the device: the same program with small workloads on the CPU, which leaves no record."""
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path / "results.md")
+    monkeypatch.setattr(gpu, "CHART", tmp_path / "chart.svg")
+    kept = tmp_path / "kept.json"
+    options = ["--dry", "--without", "torch,torch compiled,jax", "--markdown", "--chart", "--json", str(kept)]
+    assert gpu.main([name, *options]) == 0
+    table = capsys.readouterr().out
+    assert "a dry run on the CPU" in table
+    assert gpu_cases.cases(tiny=True)[name]().title in table
+    found = json.loads(kept.read_text())["workloads"][name]
+    assert found["cupy"]["losses"] == pytest.approx(found["tinygraph"]["losses"], rel=1e-2)
+    assert found["tinygraph"]["losses"][0] != found["tinygraph"]["losses"][-1]
+    assert not list(tmp_path.glob("results.md")) + list(tmp_path.glob("chart.svg"))
+
+
+def test_what_a_gpus_row_says():
+    case = replace(gpu_cases.cases(tiny=True)["wide"](), title="wide", ratio=1.0, limit=0.9, flops=9.5e6, moved=0)
+    found = {
+        "tinygraph": {"seconds": 1e-5, "losses": [1.0, 0.5]},
+        "cupy": {"seconds": 2e-5, "losses": [1.0, 0.6]},
+        "torch": {"seconds": 1.5e-5, "losses": [1.0, 0.5]},
+        "jax": {"wrong": "this JAX has no GPU"},
+        "numpy": {"seconds": 1e-9, "losses": [1.0, 0.5]},
+    }
+    card = {"flops float32": 1e12, "flops TF32": 1e13, "bandwidth": 1e9, "device": "a card", "cuda": "13"}
+    cells, notes = gpu.row(case, found, card)
+    assert dict(zip(gpu.HEADER, cells, strict=True)) == {
+        "µs a step": "wide",
+        "tinygraph": "10.0",
+        "cupy": "20.0",
+        "torch": "15.0",
+        "torch compiled": "–",
+        "jax": "–",
+        "numpy (CPU)": "0.0",
+        "best peer ÷ ours": "1.50",
+        "to reach": "1, 90% of the limit",
+        "of the card's limit": "95%",
+        "reached": "yes",
+    }
+    assert notes == ["jax: this JAX has no GPU", "cupy: losses differ by 2.0e-01"]
+    assert gpu.row(replace(case, tf32=True), found, card)[0][-2:] == ["10%", "no"]
+    assert gpu.row(case, {"tinygraph": found["tinygraph"]}, card)[0][-1] == "no peer"
+    drawn = gpu.picture({"wide": (case, found)}, card, "2026-01-01")
+    assert "torch: 1.50" in drawn
+    assert "numpy" not in drawn
+    assert ElementTree.fromstring(drawn) is not None
+
+
+def test_without_a_gpu_the_benchmark_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(gpu, "asked", lambda *_: {"wrong": "No module named 'cupy'"})
+    assert gpu.main(["xor"]) == 2
+    assert "no GPU that CuPy can use: No module named 'cupy'" in capsys.readouterr().err

@@ -100,7 +100,7 @@ def probe_kernels() -> dict[str, str]:
             step = tg.function([x], cost, updates=[(w, w - 0.5 * tg.grad(cost, w))], backend=backend)
             given = np.linspace(-2, 2, 256, dtype="float32").reshape(32, 8)
             costs = [step(given, as_="numpy") for _ in range(3)]
-            stats = getattr(step.stats()[-1].executable, "stats", dict)()
+            stats: dict[str, Any] = getattr(step.stats()[-1].executable, "stats", dict)()
             return [np.array([*map(float, costs), *w.get_value().ravel()]), stats]
 
     with warnings.catch_warnings():

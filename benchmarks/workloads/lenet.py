@@ -49,9 +49,9 @@ def in_jax(jax: Any, params: Any, x: Any, t: Any) -> Any:
         x = lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NCHW", "OIHW", "NCHW"))
         x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
         x = jnp.tanh(x + b[:, None, None])
-    hidden = jnp.tanh(x.reshape(BATCH, -1) @ params[4] + params[5])
+    hidden = jnp.tanh(x.reshape(len(x), -1) @ params[4] + params[5])
     z = hidden @ params[6] + params[7]
-    return -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(BATCH), t])
+    return -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(len(t)), t])
 
 
 def in_torch(torch: Any, params: Any, x: Any, t: Any) -> Any:

@@ -51,7 +51,7 @@ def in_jax(jax: Any, params: Any, x: Any) -> Any:
 
 def in_torch(torch: Any, params: Any, x: Any) -> Any:
     W, U, b = params
-    h = c = torch.zeros(BATCH, UNITS)
+    h = c = torch.zeros(BATCH, UNITS, device=x.device)
     states = []
     for row in x @ W + b:
         take, keep, new, show = torch.addmm(row, h, U).chunk(4, 1)
