@@ -271,7 +271,7 @@ def test_what_a_gpus_row_says():
         "reached": "yes",
     }
     assert notes == ["jax: this JAX has no GPU", "cupy: losses differ by 2.0e-01"]
-    assert gpu.row(replace(case, tf32=True), found, card)[0][-2:] == ["10%", "no"]
+    assert gpu.row(replace(case, tf32=True), found, card)[0][-2:] == ["9%", "no"]
     assert gpu.row(case, {"tinygraph": found["tinygraph"]}, card)[0][-1] == "no peer"
     drawn = gpu.picture({"wide": (case, found)}, card, "2026-01-01")
     assert "torch: 1.50" in drawn
