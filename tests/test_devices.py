@@ -360,6 +360,26 @@ def test_arguments_of_the_host_land_where_they_did_before(device):
     assert (stats["launched"], stats["captured"], stats["replayed"]) == (1, 1, 3)
 
 
+@needs_gpp
+def test_values_are_set_where_they_were(device):
+    """The captured step stays good; values of other shapes, and borrowed ones, take the place of the old one."""
+    x = T.dvector("x")
+    w = tg.shared(np.zeros(3), "w")
+    f = tg.function([x], (x * w).sum())
+    for i in range(4):
+        w.set_value(np.full(3, float(i)))
+        assert float(f(np.ones(3))) == 3 * i
+    assert f.stats()[-1].executable.stats()["replayed"] == 3
+    held = w.container.value
+    w.set_value(np.ones(2))
+    assert w.container.value is not held
+    mine = arrays.get("cupy").asarray(np.ones(2))
+    w.set_value(mine, borrow=True)
+    assert np.shares_memory(w.container.value.host, mine.host)
+    w.set_value(np.zeros(2))
+    np.testing.assert_array_equal(mine.get(), np.zeros(2))
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,8 @@ class SharedVariable(Variable):
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value; ``borrow=True`` keeps the given array itself where it already fits.
 
+        On a device a value of the same shape is written over the old one, so that steps that were captured stay good.
+
         Raises
         ------
         UpdateError
@@ -132,8 +134,14 @@ class SharedVariable(Variable):
             If it is an array on another device, or requires a gradient.
         """
         value = self.checked(new_value, borrow)
+        xp = arrays.get(self.backend)
         with IN_USE.held((frozenset(), frozenset((self.container,)))), STATE_LOCK:
-            self.container.value = value
+            old = self.container.value
+            if xp.number is not None and not borrow and old.shape == value.shape:
+                with xp.here():
+                    xp.copyto(old, value)
+            else:
+                self.container.value = value
 
     def checked(self, value: Any, borrow: bool) -> Any:
         """The value as this variable would hold it."""
