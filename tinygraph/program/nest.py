@@ -3,8 +3,8 @@
 A nest runs over *outer* axes; at each place of these it runs over *reduced* axes, once or in several passes, each of
 which may need what an earlier one has reduced. In a row nest the last reduced axis is the one whose neighbours stand
 side by side in memory, and it is computed on in vector lanes; a softmax over rows is such a nest, and so is a map,
-which has one pass and reduces nothing. In a *vertical* nest an axis that is kept lies innermost in memory; lanes run
-over it, and each lane reduces on its own.
+which has one pass and reduces nothing. In a *vertical* nest lanes run over an axis that is kept, and each lane reduces
+on its own: where that axis lies innermost in memory, and where rows are too short to fill vectors.
 
 A ``Nest`` holds structure alone. Extents, strides and addresses are arguments of the kernel, so that other sizes run
 the same machine code.
@@ -155,6 +155,7 @@ class Nest:
 
     def __str__(self) -> str:
         kind = "vertical nest" if self.vertical else "nest"
+        kind += f" of up to {self.short} elements a row," * (self.short > 0)
         lines = [f"{kind} of {self.outer} outer and {self.reduced} reduced axes"]
         for i, node in enumerate(self.nodes):
             args = ", ".join(f"%{a}" for a in node.args)
