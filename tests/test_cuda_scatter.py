@@ -208,6 +208,30 @@ def test_an_embedding_learns_in_place_and_errors_change_nothing(emulated, sort, 
     f(batch)
 
 
+@needs_gpp
+def test_arrays_beside_slices(emulated):  # noqa: F811
+    """What is picked, and its gradient, and what is written there."""
+    x, i = T.tensor4("x"), T.lvector("i")
+    parts = [
+        x[i, 1:4],
+        x[1:, i],
+        x[::2, i, ::-1],
+        x[::-1, i, i, 1:],
+        x[:, 1:2, i],
+        x[i, :, 1],
+        x[i, 1:3, i],
+        x[2:2, i],
+        x[-3:, i, :-2],
+    ]
+    outputs = [*parts, *(tg.grad(T.sqr(p).sum(), x) for p in parts), *(T.set_subtensor(p, 7) for p in parts)]
+    values = np.random.default_rng(0).standard_normal((4, 5, 4, 3)), np.array([1, -2, 0, 1])
+    found = tg.function([x, i], outputs)(*values)
+    with tg.config.change_flags(linker="reference"):
+        wanted = tg.function([x, i], outputs)(*values)
+    for have, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-14)
+
+
 @pytest.mark.gpu
 @on_gpu
 def test_gpu_scatters_in_a_fixed_order():

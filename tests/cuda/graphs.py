@@ -153,6 +153,7 @@ def scatters():
         *tg.grad(picked, [x, y]),
         T.inc_subtensor(x[i], 1),
         T.inc_subtensor(x[i, j], x[:6, 0]),
+        T.inc_subtensor(y[::2, i, 1:4], 0.5),
         T.set_subtensor(x[twice], y[:, :, None, 0]),
         T.inc_subtensor(T.cast(x * 100, "int8")[i], T.cast(x[:6] * 100, "int8")),
     ]

@@ -27,7 +27,7 @@ from tinygraph.program.ir import Buffer, Instruction, Program
 from tinygraph.program.steps import Shape, Unsupported, Value, View, packed
 from tinygraph.program.turned import Turned
 
-__all__ = ["DTYPES", "Lowering", "Pending", "lowers", "lowers_turned"]
+__all__ = ["DTYPES", "Lowering", "Pending", "lowers", "lowers_turned", "part"]
 
 #: Those that nests compute with; float16 is one of them where the backend has operations on it.
 DTYPES = frozenset(
@@ -326,12 +326,12 @@ def _sum_to(lowering: Lowering, op: SumTo, inputs: Sequence[Value], outputs: Seq
     return [lowering.builder.reshape(lowering.builder.reduce(kind, x, axes, True), shape)]  # type: ignore[arg-type]
 
 
-def _part(op: Any, x: View) -> View:
+def part(idx: Sequence[Any], x: View) -> View:
     """The part of a view that integers and slices, all of them known, select."""
     strides: list[int] = []
     shape: list[int] = []
     offset, axis = x.offset, 0
-    for entry in op.idx:
+    for entry in idx:
         if entry is None or entry is Ellipsis:
             raise Unsupported
         n, step = x.shape[axis], x.strides[axis]
@@ -355,7 +355,7 @@ def _subtensor(lowering: Lowering, op: Subtensor, inputs: Sequence[Value], outpu
     x, out = inputs[0], outputs[0].type
     if x.uniform is not None:
         return [Value(out.dtype, out.shape, uniform=x.uniform)]  # type: ignore[arg-type]
-    view = _part(op, lowering.builder.view(x))
+    view = part(op.idx, lowering.builder.view(x))
     return [Value(out.dtype, view.shape, view=view)]
 
 
@@ -364,16 +364,16 @@ def _inc_subtensor(lowering: Lowering, op: IncSubtensor, inputs: Sequence[Value]
     x, y = inputs[:2]
     builder = lowering.builder
     out = builder.temporary(x.dtype, x.shape)
-    part = _part(op, out)
-    if part.shape != x.shape or not op.set:
+    into = part(op.idx, out)
+    if into.shape != x.shape or not op.set:
         builder.write(x, out)
     if not op.set:
-        before = Value(x.dtype, part.shape, view=part)
-        y = builder.map("or_" if x.dtype == "bool" else "add", x.dtype, part.shape, before, y)
+        before = Value(x.dtype, into.shape, view=into)
+        y = builder.map("or_" if x.dtype == "bool" else "add", x.dtype, into.shape, before, y)
         assert y.group is not None
-        y.group.store(y.node, part, part.strides)
+        y.group.store(y.node, into, into.strides)
     else:
-        builder.write(y, part)
+        builder.write(y, into)
     return [Value(x.dtype, x.shape, view=out)]
 
 

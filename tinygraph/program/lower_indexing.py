@@ -11,7 +11,7 @@ import numpy as np
 from tinygraph.config import config
 from tinygraph.ops.subtensor import ARRAY, FULL, AdvancedIncSubtensor, AdvancedSubtensor
 from tinygraph.program.ir import Buffer
-from tinygraph.program.lower import Lowering, lowers
+from tinygraph.program.lower import Lowering, lowers, part
 from tinygraph.program.lower_random import checked
 from tinygraph.program.scatter import ScatterSizes
 from tinygraph.program.steps import Scatter, Shape, Unsupported, Value, View
@@ -33,6 +33,20 @@ def _is_range(value: Value, n: int) -> bool:
     return n == 1 and value.uniform is not None and value.uniform == 0
 
 
+def _arrays(idx: Sequence[Any]) -> tuple[int, int]:
+    """The first axis that an array has, and the one behind the last: arrays follow one another, beside slices."""
+    axes = [i for i, entry in enumerate(idx) if entry == ARRAY]
+    lead, behind = axes[0], axes[-1] + 1
+    if len(axes) != behind - lead or not all(entry == ARRAY or isinstance(entry, tuple) for entry in idx):
+        raise Unsupported
+    return lead, behind
+
+
+def _sliced(idx: Sequence[Any], view: View) -> View:
+    """What the slices beside arrays leave of a view."""
+    return part([FULL if entry == ARRAY else entry for entry in idx], view)
+
+
 @lowers(AdvancedSubtensor)
 def _advanced_subtensor(
     lowering: Lowering, op: AdvancedSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]
@@ -45,16 +59,14 @@ def _advanced_subtensor(
     pairs = op.idx == (ARRAY, ARRAY) and len(x.shape) == 2 and len(indices) == 2
     if pairs and _is_range(indices[0], x.shape[0]) and indices[1].shape == shape and x.view is None and x.group:
         return [builder.pick(x, indices[1])]
-    # x[:, …, i, j, …]: arrays that follow one another, after whole axes.
-    lead = next((i for i, entry in enumerate(op.idx) if entry != FULL), 0)
-    arrays = op.idx[lead:]
-    if any(entry != ARRAY for entry in arrays) or 0 in x.shape:
+    lead, behind = _arrays(op.idx)
+    view = _sliced(op.idx, builder.view(x))
+    if 0 in view.shape:
         raise Unsupported
-    view = builder.view(x)
     block = np.broadcast_shapes(*(v.shape for v in indices))
     tail = len(shape) - lead - len(block)
-    strides = (*view.strides[:lead], *([0] * len(block)), *view.strides[lead + len(arrays) :])
-    dims = tuple((x.shape[i], view.strides[i]) for i in range(lead, lead + len(arrays)))
+    strides = (*view.strides[:lead], *([0] * len(block)), *view.strides[behind:])
+    dims = tuple((view.shape[i], view.strides[i]) for i in range(lead, behind))
     wide = [builder.reshape(builder.broadcast(v, block), (*block, *([1] * tail))) for v in indices]
     return [builder.gather(shape, view, strides, dims, wide)]
 
@@ -79,27 +91,29 @@ def _advanced_inc_subtensor(
 
 
 def _scattered(lowering: Lowering, op: AdvancedIncSubtensor, x: Value, y: Value, indices: Sequence[Value]) -> Value:
-    """A copy of ``x`` with values written or added to places that come one after the other along whole axes."""
+    """A copy of ``x`` with values written or added to places along some of its axes."""
     builder = lowering.builder
-    lead = next(i for i, entry in enumerate(op.idx) if entry != FULL)
-    behind = len(op.idx)
-    if any(entry != ARRAY for entry in op.idx[lead:]) or 0 in x.shape:
+    lead, behind = _arrays(op.idx)
+    out = builder.temporary(x.dtype, x.shape)
+    into = _sliced(op.idx, out)
+    if 0 in x.shape:
         raise Unsupported
     block = np.broadcast_shapes(*(v.shape for v in indices))
     extents = x.shape[lead:behind]
     count, targets = math.prod(block), math.prod(extents)
-    part = (*x.shape[:lead], *block, *x.shape[behind:])
-    if 0 in part:
-        return x
+    shape = (*into.shape[:lead], *block, *into.shape[behind:])
+    if 0 in shape:
+        raise Unsupported
     if max(count, targets) >= 1 << 31:
         raise Unsupported
-    outer, inner = math.prod(x.shape[:lead]), math.prod(x.shape[behind:])
+    runs = (slice(None, lead), slice(lead, behind), slice(behind, None))
+    merged = [_merged(View(out.storage, into.shape[run], into.strides[run])) for run in runs]
+    sides = tuple(view.shape[0] for view in merged)
     places = builder.contiguous(_places(lowering, indices, extents, block))
-    values = builder.view(builder.reshape(builder.broadcast(y, part), (outer, count, inner)))
-    out = builder.temporary(x.dtype, x.shape)
+    values = builder.view(builder.reshape(builder.broadcast(y, shape), (sides[0], count, sides[2])))
     builder.write(x, out)
     step = Scatter(
-        View(out.storage, (outer, targets, inner), (targets * inner, inner, 1)),
+        View(out.storage, sides, tuple(view.strides[0] for view in merged), into.offset),
         values,
         View(places.storage, (count,), (1,), places.offset),
         op.set,
@@ -109,6 +123,14 @@ def _scattered(lowering: Lowering, op: AdvancedIncSubtensor, x: Value, y: Value,
     step.workspace = builder.storage("temporary", "uint8", ScatterSizes.of(step).places()["end"], writer=step.index)
     out.storage.writer = step.index
     return Value(x.dtype, x.shape, view=out)
+
+
+def _merged(view: View) -> View:
+    """Axes as one."""
+    found = view.reshaped((math.prod(view.shape),))
+    if found is None:
+        raise Unsupported
+    return found
 
 
 def _places(lowering: Lowering, indices: Sequence[Value], extents: Shape, block: Shape) -> Value:

@@ -21,10 +21,14 @@ __all__ = ["SCATTER", "ScatterCode", "launches_of_scatter", "print_scatter", "sc
 
 #: The words of every kernel here, in order; strides are in bytes.
 _WORDS = (
-    *("lead", "count", "targets", "tail", "out", "values", "across", "along", "within", "places"),
+    *("lead", "count", "targets", "tail", "places"),
+    *("out", "out_across", "out_along", "out_within", "values", "across", "along", "within"),
     *("keys", "order", "new_keys", "new_order", "counts", "shift", "shares", "share"),
     *("heads", "tails", "chunks", "chunk"),
 )
+
+#: Along which axis a stride leads.
+_WAYS = ("across", "along", "within")
 
 #: Threads of a block where places are sorted: as many as a digit has values; and of the one that adds up counts.
 _VALUES, _SCAN = 1 << DIGIT, 1024
@@ -96,11 +100,12 @@ def scatter_words(
     sizes = ScatterSizes.of(step)
     out, values, places, workspace = addresses
     item = np.dtype(step.out.dtype).itemsize
-    across, along, within = (s * item for s in step.values.strides)
+    strides = {"out_": step.out.strides, "": step.values.strides}
     found = {
         **{name: getattr(sizes, name) for name in ("lead", "count", "targets", "tail")},
         **{name: getattr(sizes, name) for name in ("shares", "share", "chunks", "chunk")},
-        **{"out": out, "values": values, "across": across, "along": along, "within": within, "places": places},
+        **{f"{of}{way}": s * item for of, steps in strides.items() for way, s in zip(_WAYS, steps, strict=True)},
+        **{"out": out, "values": values, "places": places},
     }
     if sizes.is_sorted:
         begins = {name: workspace + at for name, at in sizes.places().items()}
@@ -133,7 +138,6 @@ def _element(dtype: str, name: str) -> str:
     lines = [
         f"struct {name} {{",
         f"  typedef {rows.TYPE[dtype]} value;",
-        f"  enum {{ size = {np.dtype(dtype).itemsize} }};",
         f"  {method} value load(const char *at) {{ return {rows.loaded(dtype, f'*(const {kind} *)at')}; }}",
         f"  {method} void store(char *at, value a) {{ *({kind} *)at = {rows.stored(dtype, 'a')}; }}",
         f"  {method} value part(long long of, long long i) {{ return {rows.loaded(sums, f'(({sum_kind} *)of)[i]')}; }}",
@@ -160,7 +164,7 @@ template <class E, class I> __device__ __forceinline__ typename E::value tg_scat
   return E::load((const char *)s.values + i * s.across + k * s.along + j * s.within);
 }
 template <class E, class I> __device__ __forceinline__ char *tg_target(const tg_scatter &s, I i, int place, I j) {
-  return (char *)s.out + ((i * s.targets + place) * s.tail + j) * E::size;
+  return (char *)s.out + i * s.out_across + place * s.out_along + j * s.out_within;
 }
 
 template <class E, class I, bool Set> __device__ __forceinline__ void tg_scatter_atomic(
