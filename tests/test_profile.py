@@ -349,6 +349,28 @@ def test_planned_memory_is_what_is_measured(name, shape):
     assert sum(holder.nbytes for holder in planned.holders) == pytest.approx(planned.peak, rel=0.1)
 
 
+@pytest.mark.parametrize("name", [name for name in MEMORY if name != "branch"])  # branches run as array calls
+def test_planned_memory_of_compiled_functions(name):
+    """An arena that is kept, what products copy, and outputs: all that a signature takes from its first call on."""
+    x = T.dmatrix("x")
+    shape = (3000, 400)
+    f = tg.function([x], MEMORY[name](x))
+    planned = f.memory(shape)
+    value = np.random.default_rng(0).random(shape)
+    f(value[:3, :2])  # loads what compiles
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        f(value)
+        taken = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.95 * planned.peak <= taken <= 1.05 * planned.peak + (1 << 20)
+    held = sum(holder.nbytes for holder in planned.holders)
+    assert held <= planned.peak + 64 * len(planned.holders)
+
+
 @pytest.mark.parametrize("n", [50, 2000])
 def test_planned_memory_of_a_training_step(n):
     with tg.config.change_flags(linker="reference"):
@@ -363,7 +385,8 @@ def test_planned_memory_of_a_training_step(n):
 
 
 def test_memory_plans_name_who_holds_it():
-    f = mlp()
+    with tg.config.change_flags(linker="reference"):
+        f = mlp()
     planned = f.memory(np.zeros((2000, 64)), np.zeros(2000, "int32"))
     largest = planned.holders[0]
     assert largest.nbytes == 2000 * 100 * 8
@@ -372,6 +395,10 @@ def test_memory_plans_name_who_holds_it():
     assert text.startswith("peak       6.5")
     assert "gradient of" in text
     assert "1.6 MB" in text
+    fused = mlp().memory((2000, 64), (2000,))
+    assert fused.peak < 4e6
+    assert any("matmul" in h.what and "test_profile.py" in h.place for h in fused.holders[:2])
+    assert "copies of operands" in str(fused)
 
 
 def test_memory_of_values_of_unknown_size():

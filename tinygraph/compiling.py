@@ -98,6 +98,17 @@ class Compiler:
         except MemoryError as err:
             raise shortage(program, str(err)) from err
 
+    def memory(self, program: Program, targets: Sequence[int | None]) -> Any:
+        """The memory that a call takes, a ``MemoryPlan``; nothing is compiled, and no device is needed."""
+        backend = None
+        if self._compiles:
+            backend = native_backend() if self.backend == "numpy" else cuda_backend()
+        if backend is not None:
+            return backend.memory(program, targets)
+        from tinygraph.program.memory import plan  # few ask
+
+        return plan(program)
+
     def _made(self, program: Program, targets: Sequence[int | None]) -> Any:
         if self._compiles and self.backend == "numpy":
             native = native_backend()

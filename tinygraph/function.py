@@ -329,12 +329,17 @@ class Function:
 
     def _compiled(self, program: Program) -> Any:
         """A Program ready to be called."""
+        return self._compiler(program, self._overwritten(program))
+
+    def _overwritten(self, program: Program) -> list[int | None]:
+        """For each output of a Program the position of the input that it is the new value of, or None."""
         leaves = {v: i for i, v in enumerate(self._closed.leaves)}
         first = len(self._closed.outputs)
-        targets = [None] * first + [leaves.get(v) for v in self._closed.targets]
+        targets: list[int | None] = [None] * first
+        targets += [leaves.get(v) for v in self._closed.targets]
         if not all(program.buffers[program.outputs[first + i]].type.known for i, _ in self._fixed):
             targets = [None] * len(targets)  # whether these fit shows at the end only
-        return self._compiler(program, targets)
+        return targets
 
     def _runner(self, executable: Any) -> Callable[[Sequence[Any]], list[Any]]:
         return executable if isinstance(self.mode, str) else self.mode.runner(self._closed, executable)
@@ -389,24 +394,23 @@ class Function:
         >>> import tinygraph as tg, tinygraph.tensor as T
         >>> x = T.dmatrix("x")
         >>> tg.function([x], T.exp(x) + T.exp(x.T)).memory((100, 100)).peak
-        240000
+        80000
         """
-        from tinygraph.program.memory import plan
-
         specs, label = self._closed.specs, _label(self.name)
         if not examples and specs:
             if not self._specialisations:
                 raise InputError(
                     f"{label} was not called yet", hint="give the shape of each input: f.memory((50, 784))"
                 )
-            return plan(self.program)
+            return self._compiler.memory(self.program, self._overwritten(self.program))
         if len(examples) != len(specs):
             raise InputError(
                 f"{label}.memory takes one shape for each input", expected=str(len(specs)), actual=str(len(examples))
             )
         types = [_example_type(spec.variable, example, label) for spec, example in zip(specs, examples, strict=True)]
         types += [TensorType(v.dtype, tuple(v.container.value.shape)) for v in self._closed.shared]
-        return plan(specialise(self._closed.leaves, self._roots, [Abstract(t) for t in types]))
+        program = specialise(self._closed.leaves, self._roots, [Abstract(t) for t in types])
+        return self._compiler.memory(program, self._overwritten(program))
 
     @property
     def closed(self) -> Closed:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tinygraph.graph import Apply, Op
+from tinygraph.graph import Op
 from tinygraph.ops.layout import DimShuffle, Reshape, SumTo
-from tinygraph.program.ir import Buffer, Program
+from tinygraph.program.ir import Program
 from tinygraph.program.workspace import workspace
 
-__all__ = ["Holder", "MemoryPlan", "plan"]
+__all__ = ["Holder", "MemoryPlan", "bytes_text", "described", "kinds", "plan"]
 
 Shape = tuple[int | None, ...]
 
@@ -23,7 +23,7 @@ class Holder:
     Parameters
     ----------
     buffer
-        The number of its buffer; views of it are no holders of their own.
+        The number of its buffer, views of which are no holders of their own; -1 where it belongs to none.
     nbytes
         Its size.
     what
@@ -83,7 +83,8 @@ class MemoryPlan:
         rows.append("held at the peak")
         for holder in self.holders[:_SHOWN]:
             place = f"  {holder.place}" if holder.place else ""
-            rows.append(f"  {bytes_text(holder.nbytes):>10}  %{holder.buffer} {holder.what}{place}")
+            number = f"%{holder.buffer} " if holder.buffer >= 0 else ""
+            rows.append(f"  {bytes_text(holder.nbytes):>10}  {number}{holder.what}{place}")
         rest = self.holders[_SHOWN:]
         if rest:
             rows.append(f"  {bytes_text(sum(h.nbytes for h in rest)):>10}  in {len(rest)} more")
@@ -131,7 +132,7 @@ def plan(program: Program) -> MemoryPlan:
             held.pop(n, None)
     copies = {n for n, copied in zip(program.outputs, program.copied, strict=True) if copied}
     made = {n: step.node for step in program.instructions for n in step.outputs}
-    holders = [Holder(n, sizes[n], *_described(program.buffers[n], made[n])) for n in held]
+    holders = [Holder(n, sizes[n], *described(program, n)) for n in held]
     if at == len(program.instructions):
         holders += [Holder(n, sizes[n], f"copy of a result : {program.buffers[n].type}", "") for n in sorted(copies)]
         title = "the copying of results"
@@ -141,24 +142,35 @@ def plan(program: Program) -> MemoryPlan:
         if inner:
             step = program.instructions[at]
             holders.append(Holder(step.outputs[0], inner, f"inside {step.op.name}", ""))
-    kinds: Counter[str] = Counter()
-    for buffer in program.buffers:
-        kinds[buffer.kind] += sizes[buffer.index]
+    counted = kinds(program)
     return MemoryPlan(
         most,
         at,
         tuple(sorted(holders, key=lambda h: -h.nbytes)),
-        kinds["input"],
-        kinds["shared"],
-        kinds["constant"],
+        counted["input"],
+        counted["shared"],
+        counted["constant"],
         sum(sizes[n] for n in program.outputs),
         tuple(n for n in made if program.buffers[n].nbytes is None),
         title,
     )
 
 
-def _described(buffer: Buffer, node: Apply) -> tuple[str, str]:
+def kinds(program: Program) -> Counter[str]:
+    """Bytes of the buffers of each kind."""
+    counted: Counter[str] = Counter()
+    for buffer in program.buffers:
+        counted[buffer.kind] += buffer.nbytes or 0
+    return counted
+
+
+def described(program: Program, n: int) -> tuple[str, str]:
+    """What a buffer holds, and the user's line that it comes from, or ""."""
+    buffer = program.buffers[n]
     name = f"{buffer.name} = " if buffer.name else ""
+    node = next((step.node for step in program.instructions if n in step.outputs), None)
+    if node is None:
+        return f"{name}{buffer.kind} : {buffer.type}", ""
     origin = node.origin.forward or node.origin
     line = next((f"{line.filename}:{line.line}" for line in origin.trace()), "")
     gradient = "gradient of " if line and node.origin.forward is not None else ""

@@ -47,6 +47,8 @@ class Plan:
     guards
         Places in the arena behind which nobody may write for the rest of a line and one more; empty where none are
         left free.
+    made
+        For storages the number of the buffer whose value they hold; memory for intermediate steps is not among them.
     """
 
     program: Program
@@ -59,6 +61,7 @@ class Plan:
     fresh: dict[int, int]
     storages: list[Storage]
     guards: list[int]
+    made: dict[int, int]
 
     def __str__(self) -> str:
         return str(services.call("plan_text", self))
@@ -139,8 +142,12 @@ class _Planner:
                 offsets[k] = size
                 size += _rounded(storages[k].nbytes) + _ALIGNED
                 guards.append(offsets[k] + storages[k].nbytes)
+        made: dict[int, int] = {}
+        for n, value in self.lowering.values.items():
+            if value is not None and value.view is not None:
+                made.setdefault(value.view.storage.index, n)
         return Plan(
-            self.program, called, offsets, size, self.homes, results, self.updated, self.fresh, storages, guards
+            self.program, called, offsets, size, self.homes, results, self.updated, self.fresh, storages, guards, made
         )
 
     # --- results ------------------------------------------------------------------------------------------------------

@@ -31,7 +31,9 @@ from tinygraph.backends.shortage import shortage
 from tinygraph.config import config
 from tinygraph.errors import OutOfMemoryError
 from tinygraph.program import Program
+from tinygraph.program.compiled_memory import compiled_memory
 from tinygraph.program.lowerings import plan_of
+from tinygraph.program.memory import MemoryPlan
 from tinygraph.program.plan import Plan
 from tinygraph.program.steps import Batch, Call, Product, Scatter, Storage, View
 
@@ -87,6 +89,11 @@ class CudaExecutable:
             for position, step in enumerate(program.instructions)
             if step.inner and any(isinstance(s, Call) and s.position == position for s in self.plan.steps)
         }
+
+    @staticmethod
+    def memory(program: Program, targets: Sequence[int | None]) -> MemoryPlan:
+        """How much memory a call would take on a device, and who holds it; none is needed to say so."""
+        return compiled_memory(plan_of(program, targets, rows.is_known, launched=True))
 
     # --- what it says of itself ---------------------------------------------------------------------------------------
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from tinygraph import arrays
-from tinygraph.backends.native import rows
+from tinygraph.backends.native import rows, sharing
 from tinygraph.backends.native.arena import Arena
+from tinygraph.backends.native.pool import threads
 from tinygraph.backends.native.table import Table
 from tinygraph.backends.observer import Observer
 from tinygraph.backends.reference import ReferenceExecutable, located
 from tinygraph.config import config
 from tinygraph.program import Program
+from tinygraph.program.compiled_memory import compiled_memory
 from tinygraph.program.lowerings import plan_of
+from tinygraph.program.memory import MemoryPlan
 from tinygraph.program.plan_check import verify_plan
 from tinygraph.program.steps import Call, View
 
@@ -75,6 +78,12 @@ class NativeExecutable:
         self.settled = set(self.plan.updated) == set(new)
         self._plain = len(self._table.segments) == 1 and None not in self.plan.results
         self._enter = self._table.segments[0].enter
+
+    @staticmethod
+    def memory(program: Program, targets: Sequence[int | None]) -> MemoryPlan:
+        """How much memory a call would take, and who holds it; nothing is compiled."""
+        plan = plan_of(program, targets, rows.is_known)
+        return compiled_memory(plan, sharing.copies(plan.steps, threads()))
 
     @property
     def long(self) -> bool:

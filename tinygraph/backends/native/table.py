@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygraph.backends.native import blas, gemm, rounds
+from tinygraph.backends.native import blas, gemm, rounds, sharing
 from tinygraph.backends.native.arena import Arena
 from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.pool import pool, threads
@@ -28,15 +28,8 @@ _ALIGNED = 64
 #: In every byte of memory that was not written to, where it is guarded.
 _POISON = 0xFF
 
-#: Work, in nodes times elements, from which threads share a nest or a product; of a part, at least, where there is more
-#: than one for each thread; and how many there are for each, at most.
-_SHARED, _PART, _PARTS = 150_000, 70_000, 8
-
 #: Work from which a call lets go of Python's lock.
 _LONG = 400_000
-
-#: Floating-point operations of a product that take as long as one node on one element.
-_FLOPS = 8
 
 _CONTIGUOUS, _BEHAVED = 0x101, 0x501  # flags of NumPy: in C order and aligned; and writeable
 
@@ -111,17 +104,10 @@ class Table:
         results = [s for s in plan.storages if s.kind == "result"]
         self.outside = [v.storage.index for v in views] + [s.index for s in results]
         self.results = {s.data: s.index for s in results}
-        # How many parts of rounds may be computed at the same time, where such are written now.
-        self._concurrent = 1
-        # Words that hold the address of memory for copies, and how much is needed.
-        self._copies: list[int] = []
-        self._scratch = 0
+        scratch = arena.scratch(sharing.copies(plan.steps, self._threads))
+        self._scratch = _aligned(scratch.ctypes.data)
+        self._kept.append(scratch)
         self._build()
-        if self._scratch:
-            scratch = arena.scratch(self._scratch)
-            self._kept.append(scratch)
-            for word in self._copies:
-                self.words[word] += _aligned(scratch.ctypes.data)
         self._free()
         self._outputs: list[tuple[int, Any]] = []
         self._table = np.array(self.words, dtype="int64")
@@ -272,8 +258,8 @@ class Table:
         work = call.elements * (len(nest.nodes) + 8 * sum(n.op in COSTLY for n in nest.nodes))
         self.work += work
         step = 0
-        if self._threads > 1 and not self._moving and work > _SHARED and kind != "whole" and end > 1:
-            step = -(-end // self._parts(work))
+        if self._threads > 1 and not self._moving and work > sharing.SHARED and kind != "whole" and end > 1:
+            step = -(-end // sharing.parts(work, self._threads))
             if kind == "lanes":
                 step = -(-step // 64) * 64
         run, pool_at = self._runner(0 < step < end)
@@ -294,21 +280,14 @@ class Table:
             return entry_points["nest"], 0
         return entry_points["shared_nest"], pool(self._threads).address
 
-    def _parts(self, work: int) -> int:
-        """In how many parts threads share work: as many for each, and more than one where there is much."""
-        return self._threads * max(1, min(work // (_PART * self._threads), _PARTS))
-
     def _rounds(self, step: Rounds) -> None:
         """Parts of rounds are what a kernel of nests takes; nothing in a round is shared among threads."""
         outermost = not self._moving
-        parts = step.parts if step.fixed else min(step.parts, self._threads)
-        each = -(-step.count // parts) if outermost else step.count
-        parts = -(-step.count // each)
+        parts, each = sharing.division(step, self._threads) if outermost else (1, step.count)
         head = len(self.words)
         first = head + NEST_HEAD + rounds.HEAD
         if outermost:
             self._own = []
-            self._concurrent = parts
         before, self.work = self.work, 0
         self.words += [0] * (NEST_HEAD + rounds.HEAD)
         self._moving.append([])
@@ -318,11 +297,9 @@ class Table:
         size = len(self.words) - first
         own = [(word - first, way) for word, way in self._own] if outermost else []
         self.words += [number for pair in (*moving, *own) for number in pair]
-        if outermost:
-            self._concurrent = 1
         work = step.count * self.work
         self.work = before + work
-        run, pool_at = self._runner(parts > 1 and self._threads > 1 and work > _SHARED)
+        run, pool_at = self._runner(parts > 1 and self._threads > 1 and work > sharing.SHARED)
         head_words = [run, len(self.words) - head, rounds.kernel(), 0, parts, 1, pool_at]
         self.words[head:first] = [*head_words, size, len(moving), len(own), step.count, each]
 
@@ -370,31 +347,21 @@ class Table:
 
     def _product(self, product: Product) -> None:
         x, y, out = product.x, product.y, product.out
-        stack, rows, inner = x.shape
-        columns = y.shape[2]
-        self.work += 2 * stack * rows * inner * columns // _FLOPS
-        if 0 in (stack, rows, columns):
+        self.work += sharing.product_work(product)
+        if 0 in out.shape:
             return
-        if self._moving:
+        if self._moving or not sharing.is_of_vectors(product):
             self._matrix_product(product)
-        elif columns == 1 and stack == 1:
+        elif y.shape[2] == 1:
             self._vector_product(product, x, y, y.strides[1], out.strides[1])
-        elif rows == 1 and stack == 1:
+        else:
+            _, inner, columns = y.shape
             turned = View(y.storage, (1, columns, inner), (0, y.strides[2], y.strides[1]), y.offset)
             self._vector_product(product, turned, x, x.strides[2], out.strides[2])
-        else:
-            self._matrix_product(product)
 
     def _matrix_product(self, product: Product) -> None:
         x, y, out = product.x, product.y, product.out
-        stack, rows, inner = x.shape
-        columns = y.shape[2]
-        size = np.dtype(out.dtype).itemsize
-        strides = [tuple(s * size for s in v.strides) for v in (x, y, out)]
-        work = 2 * stack * rows * inner * columns // _FLOPS
-        shared = self._threads > 1 and not self._moving and work > _SHARED
-        wanted = self._parts(work) if shared else 1
-        made = gemm.cut(out.dtype, (stack, rows, columns, inner), strides, wanted)
+        made = sharing.cut_of(product, 1 if self._moving else self._threads)
         first = len(self.words) + NEST_HEAD
         at = {name: first + i for i, name in enumerate(gemm.FIELDS)}
         alpha, given = self._alpha(product, at["given"])
@@ -406,13 +373,11 @@ class Table:
             "given": given,
             "alpha": alpha,
             "beta": _bits(out.dtype, product.beta),
-            "scratch": 0,
+            "scratch": self._scratch,
         }
-        self._copies.append(at["scratch"])
-        self._scratch = max(self._scratch, made.memory * self._concurrent)
         if self._moving and self._threads > 1:
             self._own.append((at["scratch"], made.memory))
-        run, pool_at = self._runner(made.parts > 1 and shared)
+        run, pool_at = self._runner(made.parts > 1)
         self.words += [
             run,
             NEST_HEAD + len(gemm.FIELDS),
