@@ -27,13 +27,15 @@ def shortage(program: Program, why: str, compiled: Any = None) -> OutOfMemoryErr
     """
     from tinygraph.program.memory import bytes_text, plan  # few programs run out of memory
 
-    known = plan(program)
     if compiled is None:
+        known = plan(program)
         needs = f"{bytes_text(known.peak)} at {known.title}"
     else:
-        fresh = sum(compiled.storages[k].nbytes for k in compiled.fresh)
-        needs = f"{bytes_text(compiled.arena + fresh)}: {bytes_text(compiled.arena)} for temporaries and "
-        needs += f"{bytes_text(fresh)} for outputs"
+        from tinygraph.program.compiled_memory import compiled_memory
+
+        known = compiled_memory(compiled)
+        needs = f"{bytes_text(known.peak)}: {bytes_text(compiled.arena)} for temporaries and "
+        needs += f"{bytes_text(known.peak - compiled.arena)} for outputs"
     rows = [f"{bytes_text(h.nbytes)}  {h.what}" + (f"  {h.place}" if h.place else "") for h in known.holders[:_NAMED]]
     rest = f"{bytes_text(known.arguments)} of arguments and {bytes_text(known.shared)} of shared variables"
     return OutOfMemoryError(
