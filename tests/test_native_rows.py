@@ -9,6 +9,7 @@ import tinygraph as tg
 import tinygraph.tensor as T
 from tinygraph.program.plan import NestCall
 from tinygraph.program.plan_check import verify_plan
+from tinygraph.tensor.shared_randomstreams import RandomStreams
 
 FLOATS = ("float32", "float64")
 #: How a matrix lies in memory, and how many times as wide what it is part of is: as it is, its rows apart, its elements
@@ -172,6 +173,25 @@ def test_sums_of_short_rows_lose_little():
     wide = value.astype("float64")
     np.testing.assert_allclose(f(value), wide / wide.sum(axis=1, keepdims=True), rtol=64 * 2.0**-24)
     assert [step.nest.short for step in nests(f)] == [64]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("rows", "columns", "short"), [(100, 10, 16), (37, 3, 3), (64, 40, 0)])
+def test_rows_draw_and_collect_numbers(rows, columns, short, dtype):
+    """The random numbers are the same whatever the lanes, and so are rows of a table."""
+    x, w, i = matrix(dtype), matrix(dtype, "w"), T.lvector("i")
+    streams = RandomStreams(3)
+    u = streams.uniform((rows, columns), dtype=dtype)
+    values = [numbers(rows, columns, dtype, 0), numbers(7, columns, dtype, 1), np.arange(rows) % 14 - 7]
+    found = []
+    for linker in ("reference", "native"):
+        streams.seed(3)
+        with tg.config.change_flags(linker=linker):
+            f = tg.function([x, w, i], [T.nnet.softmax(x * (u < 0.5)), T.nnet.softmax(w[i]), T.nnet.softmax(w[i] + x)])
+            found.append(f(*values))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=200 * np.finfo(dtype).eps)
+    assert {call.nest.short for call in nests(f) if any(n.op == "philox" for n in call.nest.nodes)} == {short}
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------

@@ -87,7 +87,9 @@ def finished(group: Group, launched: bool = False) -> NestCall:
         once = _one_pass(nodes, [(n, k) for n, k in stores if any(inner_strides[k])])
         length, rows = math.prod(inner_extents), outer_extents[-1]
         few = length <= _FEW and rows >= _FEW_ROWS
-        many = length <= (_SHORT_ONCE if once else _SHORT) and rows >= _SHORT_ROWS
+        # Random numbers that lie side by side are drawn together.
+        drawn = any(n.op == "philox" for n in nodes)
+        many = length <= (_SHORT_ONCE if once else _SHORT) and rows >= _SHORT_ROWS and not drawn
         if (few or many) and len(inner_extents) == 1 and not (vertical and once) and not launched:
             vertical, short = True, length if length <= EXACT else _FEW if length <= _FEW else _SHORT
         elif few and once:
