@@ -68,8 +68,9 @@ def lowers_turned(*ops: type[Op]) -> Callable[[TurnedRule], TurnedRule]:
     return register
 
 
-#: Multiplications up to which a product is a nest of its own, which takes in what is done with its result.
-_SMALL_PRODUCT = 4096
+#: Multiplications up to which a product is a nest of its own, which takes in what is done with its result: of matrices
+#: with vectors, and of matrices.
+_SMALL_PRODUCT, _SMALL_PRODUCT_OF_MATRICES = 4096, 512
 
 
 class Pending(Value):
@@ -496,8 +497,7 @@ def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Value:
     if stack == inner == 1:
         left, right = builder.reshape(x, (rows, 1)), builder.reshape(y, (1, columns))
         return builder.reshape(builder.map("mul", x.dtype, (rows, columns), left, right), shape)
-    few = rows * inner * columns <= _SMALL_PRODUCT or (inner <= 8 and columns <= 32)
-    if stack == 1 and inner and few:
+    if stack == 1 and inner and _is_small(lowering, rows, inner, columns):
         whole = (rows, inner, columns)
         left = builder.wide(builder.reshape(x, (rows, inner, 1)), whole)
         right = builder.wide(builder.reshape(y, (1, inner, columns)), whole)
@@ -505,6 +505,13 @@ def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Value:
         return builder.reshape(builder.cast(x.dtype, builder.reduce("sum", terms, (1,), False)), shape)
     operands = [lowering.matrix(builder.view(v)) for v in (x, y)]
     return Pending(x.dtype, shape, *operands)
+
+
+def _is_small(lowering: Lowering, rows: int, inner: int, columns: int) -> bool:
+    if lowering.launched:  # a launch costs more than what a kernel of our own loses
+        return rows * inner * columns <= _SMALL_PRODUCT or (inner <= 8 and columns <= 32)
+    limit = _SMALL_PRODUCT if 1 in (rows, columns) else _SMALL_PRODUCT_OF_MATRICES
+    return rows * inner * columns <= limit
 
 
 @lowers(TensorDot)
