@@ -81,7 +81,7 @@ class Disturbance:
             largest = max((np.size(x) for x in inputs), default=1)
             factor = 2 + np.log2(largest + 1)
             terms = [self._moved(x, factor) if _float(x) else x for x in self._shuffled(op, inputs)]
-            results = [self._moved(r, factor) if _float(r) else r for r in _listed(compute(*terms))]
+            results = [self._signed(self._moved(r, factor)) if _float(r) else r for r in _listed(compute(*terms))]
         self._note(op, results)
         return results
 
@@ -113,6 +113,10 @@ class Disturbance:
         with np.errstate(all="ignore"):
             small = (x != 0) & (np.abs(x) < limits.tiny / limits.eps)
             return np.where(small, x + absolute.astype(x.dtype), x * relative).astype(x.dtype)
+
+    def _signed(self, x: Any) -> Any:
+        """Zeros of either sign: what a sum begins with decides which it is where all its terms are -0."""
+        return np.where(x == 0, np.copysign(x, self.rng.choice((-1.0, 1.0), np.shape(x))), x).astype(x.dtype)
 
     def _underflown(self, result: Any, inputs: Sequence[Any]) -> Any:
         """Zeros that are rounded numbers become the smallest ones now and then."""
