@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import tinygraph as tg
 import tinygraph.tensor as T
-from tinygraph.backends.native import gemm
+from tinygraph.backends.native import gemm, gemv
+from tinygraph.program.steps import Product, Storage, View
 
 DTYPES = ("float32", "float64")
 SIZES = st.one_of(st.integers(1, 20), st.sampled_from([23, 31, 32, 33, 48, 49, 64, 100, 330]))
@@ -136,3 +137,52 @@ def test_functions(m, n, k, stack, turned_x, turned_y):
     product_ = (a.transpose(0, 2, 1) if turned_x else a).astype("float64") @ (b.T if turned_y else b)
     for got, want in zip(f(a, b), (product_, product_[0] * 2 + 1), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(DTYPES), st.one_of(st.integers(1, 40), st.sampled_from([511, 513, 1100, 5000])),
+    st.one_of(st.integers(1, 40), st.sampled_from([127, 1030, 5000])), st.booleans(), st.sampled_from([0.0, 0.5]),
+    st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_products_with_vectors(dtype, m, n, turned, beta, threads):
+    rng = np.random.default_rng(m + 7 * n)
+    a, c = rng.standard_normal((m, n)).astype(dtype), rng.standard_normal(n).astype(dtype)
+    x = T.matrix(dtype=dtype)
+    v, w = T.vector(dtype=dtype), T.vector(dtype=dtype)
+    matrix = x.T if turned else x
+    half = np.dtype(dtype).type(0.5)
+    bias = T.vector(dtype=dtype)
+    with tg.config.change_flags(threads=threads):
+        sums = T.dot(w, matrix) * half
+        f = tg.function(
+            [x, v, w, bias], [T.dot(matrix, v), sums + bias * half.dtype.type(beta), T.dot(matrix[:, ::2], v[::2])]
+        )
+        u = rng.standard_normal(m).astype(dtype)
+        got = f(np.ascontiguousarray(a.T) if turned else a, c, u, c)
+    wide = a.astype("float64")
+    wanted = [wide @ c, 0.5 * (u @ wide) + beta * c, wide[:, ::2] @ c[::2]]
+    bounds = [abs(wide) @ abs(c), abs(u) @ abs(wide) + abs(c), abs(wide) @ abs(c)]
+    for one, want, bound in zip(got, wanted, bounds, strict=True):
+        # Far less than the number of terms: sums are blocked.
+        assert (abs(one - want) <= (4 + min(n, m, 200)) * np.finfo(dtype).eps * bound).all()
+
+
+def test_vectors_in_every_layout_have_a_kernel():
+    storage = Storage(0, "temporary", "float32", 10**6)
+
+    def view(shape, strides):
+        return View(storage, shape, strides)
+
+    row, column = view((1, 1, 40), (0, 40, 1)), view((1, 40, 1), (0, 1, 1))
+    plain, turned = view((1, 30, 40), (0, 40, 1)), view((1, 30, 40), (0, 1, 30))
+    result = view((1, 30, 1), (0, 1, 1))
+    assert gemv.form(Product(plain, column, result, 1.0, 0.0)).name == "dots"
+    assert gemv.form(Product(turned, column, result, 1.0, 0.0)).name == "sums"
+    spread = view((1, 40, 1), (0, 3, 1))
+    assert gemv.form(Product(plain, spread, result, 1.0, 0.0)) is None
+    assert gemv.form(Product(turned, spread, result, 1.0, 0.0)).x_step == 3
+    across = view((1, 1, 30), (0, 30, 1))
+    assert gemv.form(Product(row, view((1, 40, 30), (0, 30, 1)), across, 1.0, 0.0)).name == "sums"
+    assert gemv.form(Product(row, view((1, 40, 30), (0, 1, 40)), across, 1.0, 0.0)).name == "dots"
+    assert gemv.form(Product(plain, view((1, 40, 2), (0, 2, 1)), view((1, 30, 2), (0, 2, 1)), 1.0, 0.0)) is None

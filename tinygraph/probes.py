@@ -22,7 +22,7 @@ def probe_numpy() -> dict[str, str]:
 
 def probe_scipy() -> dict[str, str]:
     import scipy
-    import scipy.linalg.cython_blas
+    import scipy.linalg
     import scipy.special
 
     _at_least("SciPy", scipy.__version__, 1, 13)

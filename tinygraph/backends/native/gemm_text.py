@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tinygraph.backends.native.words import pointers, words
 
-__all__ = ["FIELDS", "Tiles", "product_text"]
+__all__ = ["FIELDS", "Tiles", "product_text", "splat"]
 
 #: The words of a product, in order. Strides and sizes in bytes: ``down`` is that from row to row, ``across`` that from
 #: column to column, ``away`` that from matrix to matrix of a stack. A *cell* is a part of the result that is computed
@@ -76,7 +76,8 @@ declare {v} @llvm.masked.load.{t.suffix}.p0(ptr, i32, <{lanes} x i1>, {v})
     return "\n".join([head, *each, _merge(t), _pack_rows(t), _pack_columns(t), _pack_a(t), _cell(t), _product(t)])
 
 
-def _splat(t: Tiles, name: str, scalar: str) -> str:
+def splat(t: Tiles, name: str, scalar: str) -> str:
+    """A vector ``%name`` that holds a scalar in every lane."""
     return f"""  %{name}_one = insertelement {t.vector} poison, {t.kind} {scalar}, i64 0
   %{name} = shufflevector {t.vector} %{name}_one, {t.vector} poison, <{t.lanes} x i32> zeroinitializer"""
 
@@ -111,7 +112,7 @@ def _tile(t: Tiles, rows: int) -> str:
         body.append(
             f"""  %a_at{i} = getelementptr i8, ptr %pa, i64 %far{i}
   %a{i} = load {t.kind}, ptr %a_at{i}
-{_splat(t, f"as{i}", f"%a{i}")}"""
+{splat(t, f"as{i}", f"%a{i}")}"""
         )
         body += [f"  %y{i}_{j} = call {v} @llvm.fma.{t.suffix}({v} %as{i}, {v} %b{j}, {v} %x{i}_{j})" for j in range(2)]
     scaled = "\n".join(f"  %s{i}_{j} = fmul {v} %x{i}_{j}, %alphas" for i, j in sums)
@@ -148,8 +149,8 @@ body:
   %i1 = add i64 %i, 1
   br label %loop
 done:
-{_splat(t, "alphas", "%alpha")}
-{_splat(t, "betas", "%beta")}
+{splat(t, "alphas", "%alpha")}
+{splat(t, "betas", "%beta")}
 {scaled}
 {places}
   %fresh = fcmp oeq {t.kind} %beta, 0.0

@@ -92,25 +92,6 @@ done:
 """
 
 
-def _products() -> str:
-    """Products with vectors, by BLAS.
-
-    The words of ``gemv``: 2 function, 3 flag of transposition, 4 m, 5 n, 6 address of alpha or 0, 7 a, 8 lda, 9 x,
-    10 incx, 11 y, 12 incy, 13 alpha, 14 beta.
-    """
-    return f"""
-define i64 @gemv(ptr %at) {{
-{pointers("%at", f=2, given=6, a=7, x=9, y=11)}
-{words("%at", t=3, m=4, n=5, lda=8, incx=10, incy=12, own=13, beta=14)}
-  %none = icmp eq ptr %given, null
-  %alpha = select i1 %none, ptr %own_at, ptr %given
-  call void %f(ptr %t_at, ptr %m_at, ptr %n_at, ptr %alpha, ptr %a, ptr %lda_at, ptr %x, ptr %incx_at, ptr %beta_at,
-               ptr %y, ptr %incy_at)
-  ret i64 0
-}}
-"""
-
-
 #: Words of a pool, each on a line of the cache of its own where several threads write to it.
 POOL = {"generation": 0, "sleeping": 8, "inside": 16, "next": 24, "owner": 32, "open": 40, "kernel": 48, "args": 49,
         "end": 50, "step": 51}  # fmt: skip
@@ -480,12 +461,12 @@ def entrance(words: Any) -> Callable[[tuple[Any, ...], tuple[Any, ...]], bool | 
 
 
 def _common() -> str:
-    return walker("run") + _nests() + _products() + _entrance()
+    return walker("run") + _nests() + _entrance()
 
 
 #: Names, and the text of a module with these functions: not every program has loops, or work for threads.
 _MODULES: tuple[tuple[tuple[str, ...], Callable[[], str]], ...] = (
-    (("enter", "nest", "stop", "gemv"), _common),
+    (("enter", "nest", "stop"), _common),
     (("scan",), _scan),
     (("shared_nest", "worker"), _threads),
 )

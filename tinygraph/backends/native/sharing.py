@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygraph.backends.native import gemm
+from tinygraph.backends.native import gemm, gemv
 from tinygraph.program.rounds import Rounds
 from tinygraph.program.steps import Product, Scan
 
-__all__ = ["SHARED", "copies", "cut_of", "division", "is_of_vectors", "parts", "product_work"]
+__all__ = ["SHARED", "copies", "cut_of", "division", "parts", "product_work"]
 
 #: Work, in nodes times elements, from which threads share a nest or a product; of a part, at least, where there is more
 #: than one for each thread; and how many there are for each, at most.
@@ -37,12 +37,6 @@ def product_work(product: Product) -> int:
     """The work of a product, in nodes times elements."""
     stack, rows, inner = product.x.shape
     return 2 * stack * rows * inner * product.y.shape[2] // _FLOPS
-
-
-def is_of_vectors(product: Product) -> bool:
-    """Whether one operand is a vector, and there is one product alone."""
-    stack, rows, _ = product.x.shape
-    return stack == 1 and (rows == 1 or product.y.shape[2] == 1)
 
 
 def cut_of(product: Product, threads: int) -> gemm.Cut:
@@ -74,6 +68,6 @@ def copies(steps: Sequence[Any], threads: int, inside: int = 0) -> int:
             most = max(most, copies(step.body, threads, inside or division(step, threads)[0]))
         elif isinstance(step, Scan):
             most = max(most, copies(step.plan.steps, threads))
-        elif isinstance(step, Product) and 0 not in step.out.shape and (inside or not is_of_vectors(step)):
+        elif isinstance(step, Product) and 0 not in step.out.shape and (inside or gemv.form(step) is None):
             most = max(most, cut_of(step, 1 if inside else threads).memory * max(inside, 1))
     return most

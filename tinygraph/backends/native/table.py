@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygraph.backends.native import blas, gemm, rounds, sharing
+from tinygraph.backends.native import gemm, gemv, rounds, sharing
 from tinygraph.backends.native.arena import Arena
 from tinygraph.backends.native.kernels import kernels
 from tinygraph.backends.native.pool import pool, threads
@@ -346,18 +346,14 @@ class Table:
         return self.word(0), self.word(len(self.words))
 
     def _product(self, product: Product) -> None:
-        x, y, out = product.x, product.y, product.out
         self.work += sharing.product_work(product)
-        if 0 in out.shape:
+        if 0 in product.out.shape:
             return
-        if self._moving or not sharing.is_of_vectors(product):
+        form = None if self._moving else gemv.form(product)
+        if form is None:
             self._matrix_product(product)
-        elif y.shape[2] == 1:
-            self._vector_product(product, x, y, y.strides[1], out.strides[1])
         else:
-            _, inner, columns = y.shape
-            turned = View(y.storage, (1, columns, inner), (0, y.strides[2], y.strides[1]), y.offset)
-            self._vector_product(product, turned, x, x.strides[2], out.strides[2])
+            self._vector_product(product, form)
 
     def _matrix_product(self, product: Product) -> None:
         x, y, out = product.x, product.y, product.out
@@ -389,20 +385,38 @@ class Table:
             *(fields[name] for name in gemm.FIELDS),
         ]
 
-    def _vector_product(self, product: Product, matrix: View, vector: View, step: int, out_step: int) -> None:
-        """``out = alpha · matrix · vector + beta · out``."""
-        letter, _ = _kind(matrix.dtype)
-        at = len(self.words)
-        turned, distance = _layout(matrix)
-        rows, columns = matrix.shape[1:]
-        shape = (rows, columns) if turned else (columns, rows)  # as Fortran sees the matrix
-        alpha, given = self._alpha(product, at + 6)
+    def _vector_product(self, product: Product, form: gemv.Form) -> None:
+        dtype, size = product.out.dtype, np.dtype(product.out.dtype).itemsize
+        units, work = gemv.units(form, dtype), sharing.product_work(product)
+        parts = sharing.parts(work, self._threads) if self._threads > 1 and work > sharing.SHARED else 1
+        step = -(-units // parts)
+        first = len(self.words) + NEST_HEAD
+        at = {name: first + i for i, name in enumerate(gemv.FIELDS)}
+        alpha, given = self._alpha(product, at["given"])
+        fields = {
+            "a": self._address(form.matrix, at["a"]),
+            "x": self._address(form.vector, at["x"]),
+            "y": self._address(product.out, at["y"]),
+            "given": given,
+            "m": form.m,
+            "n": form.n,
+            "a_down": form.down * size,
+            "x_step": form.x_step * size,
+            "y_step": form.y_step * size,
+            "alpha": alpha,
+            "beta": _bits(dtype, product.beta),
+        }
+        run, pool_at = self._runner(step < units)
         self.words += [
-            entry_points["gemv"], 15, blas.address(f"{letter}gemv"), ord("N" if turned else "T"), *shape,
-            given, self._address(matrix, at + 7), distance,
-            self._address(vector, at + 9), max(step, 1) if columns == 1 else step,
-            self._address(product.out, at + 11), max(out_step, 1), alpha, _bits(matrix.dtype, product.beta),
-        ]  # fmt: skip
+            run,
+            NEST_HEAD + len(gemv.FIELDS),
+            gemv.kernel(form.name, dtype),
+            0,
+            units,
+            step,
+            pool_at,
+            *(fields[name] for name in gemv.FIELDS),
+        ]
 
     def _alpha(self, product: Product, word: int) -> tuple[int, int]:
         """The number that a product is multiplied by, as bits, or the address of it."""
@@ -486,19 +500,6 @@ def _shape(plan: Plan, storage: Storage) -> tuple[int, ...]:
 
 def _aligned(address: int) -> int:
     return -(-address // _ALIGNED) * _ALIGNED
-
-
-def _kind(dtype: str) -> tuple[str, int]:
-    return ("s", 4) if dtype == "float32" else ("d", 8)
-
-
-def _layout(view: View) -> tuple[bool, int]:
-    """Whether columns rather than rows lie side by side, and the distance from one to the next."""
-    _, rows, columns = view.shape
-    down, across = view.strides[1:]
-    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
-        return False, max(down if rows > 1 else columns, columns, 1)
-    return True, max(across if columns > 1 else rows, rows, 1)
 
 
 def _bits(dtype: str, value: float) -> int:
