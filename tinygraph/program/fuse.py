@@ -414,14 +414,14 @@ class Builder:
                 return group
         least = 0
         if value.view is not None:
-            least = value.view.storage.writer + 1
-            for known in reversed(self.by_shape.get(shape, ())):
-                if known.index < least:
-                    break
-                same = known.shape == shape and known.axes in (None, axes) and not known.flat and known.room
-                if same and value.view.storage.index in known.reads:
-                    known.axes = axes
-                    return known
+            least, number = value.view.storage.writer + 1, value.view.storage.index
+            late = [g for g in reversed(self.by_shape.get(shape, ())) if g.index >= least and g.shape == shape]
+            # One that reduces over these axes may have what is asked for already.
+            for reduced in (axes, None):
+                for known in late:
+                    if known.axes == reduced and not known.flat and known.room and number in known.reads:
+                        known.axes = axes
+                        return known
         group = self._new(shape)
         group.axes = axes
         return group

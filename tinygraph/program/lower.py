@@ -20,7 +20,6 @@ from tinygraph.ops.join import Join
 from tinygraph.ops.layout import BroadcastTo, DimShuffle, Reshape, SpecifyShape, SumTo
 from tinygraph.ops.linalg import MatMul, TensorDot
 from tinygraph.ops.reduce import Reduce
-from tinygraph.ops.softmax import LogSoftmax, LogSumExp, Softmax, SoftmaxGrad
 from tinygraph.ops.subtensor import IncSubtensor, Subtensor
 from tinygraph.program.fuse import Builder
 from tinygraph.program.ir import Buffer, Instruction, Program
@@ -50,6 +49,9 @@ def lowers(*ops: type[Op]) -> Callable[[Rule], Rule]:
 
     return register
 
+
+#: What an elementwise operation becomes where it depends on what made its operand; None where it does not, by its row.
+ROW_RULES: dict[str, Callable[[Lowering, Value], Value | None]] = {}
 
 #: (lowering, instruction) -> values, or None where the description of the operation serves
 TurnedRule = Callable[["Lowering", Instruction], Sequence[Value] | None]
@@ -118,6 +120,7 @@ class Lowering:
         for position, n in enumerate(program.inputs):
             self._enter(n, "input", position)
         self.opaque = False
+        self._makers: dict[int, Instruction] = {}
         for position, step in enumerate(program.instructions):
             self._lower(position, step)
 
@@ -139,6 +142,12 @@ class Lowering:
         if isinstance(value, Pending):
             value = self.values[n] = self.made(value)
         return value.plain(self.builder) if isinstance(value, Turned) else value
+
+    def maker(self, n: int) -> Instruction | None:
+        """The instruction whose one output a buffer is; None for what enters."""
+        if not self._makers:
+            self._makers = {step.outputs[0]: step for step in self.program.instructions if len(step.outputs) == 1}
+        return self._makers.get(n)
 
     def found(self, n: int) -> Value | None:
         """The value of a buffer, which may be ``Turned``."""
@@ -290,6 +299,8 @@ def _elementwise(lowering: Lowering, op: Elementwise, inputs: Sequence[Value], o
         with np.errstate(all="ignore"):
             number = op.compute(arrays.get("numpy"), *(np.asarray(x.uniform) for x in inputs))
         return [Value(out.type.dtype, out.type.shape, uniform=np.asarray(number, out.type.dtype)[()])]  # type: ignore[arg-type]
+    if op.row in ROW_RULES and (found := ROW_RULES[op.row](lowering, inputs[0])) is not None:
+        return [found]
     return [lowering.builder.map(op.row, out.type.dtype, out.type.shape, *inputs)]  # type: ignore[arg-type]
 
 
@@ -413,51 +424,6 @@ def _against_zero(op: Reduce, x: Value) -> Sequence[Value]:
     if op.dtype != "bool":
         return (x,)
     return (x, Value(x.dtype, (), uniform=np.zeros((), x.dtype)[()]))
-
-
-@lowers(Softmax)
-def _softmax(lowering: Lowering, op: Softmax, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    builder = lowering.builder
-    x = builder.wide(inputs[0])
-    top = builder.reduce("max", x, (op.axis,), True)
-    e = builder.map("exp", x.dtype, x.shape, builder.map("sub", x.dtype, x.shape, x, top))
-    total = builder.reduce("sum", e, (op.axis,), True)
-    return [builder.cast(inputs[0].dtype, builder.map("true_div", x.dtype, x.shape, e, total))]
-
-
-@lowers(LogSoftmax)
-def _log_softmax(lowering: Lowering, op: LogSoftmax, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    builder = lowering.builder
-    x = builder.wide(inputs[0])
-    top = builder.reduce("max", x, (op.axis,), True)
-    shifted = builder.map("sub", x.dtype, x.shape, x, top)
-    total = builder.reduce("sum", builder.map("exp", x.dtype, x.shape, shifted), (op.axis,), True)
-    out = builder.map("sub", x.dtype, x.shape, shifted, builder.map("log", x.dtype, total.shape, total))
-    return [builder.cast(inputs[0].dtype, out)]
-
-
-@lowers(SoftmaxGrad)
-def _softmax_grad(lowering: Lowering, op: SoftmaxGrad, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    (g, y), builder = inputs, lowering.builder
-    total = builder.reduce("sum", builder.map("mul", y.dtype, y.shape, g, y), (op.axis,), True)
-    return [builder.map("mul", y.dtype, y.shape, y, builder.map("sub", y.dtype, y.shape, g, total))]
-
-
-@lowers(LogSumExp)
-def _log_sum_exp(lowering: Lowering, op: LogSumExp, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
-    builder = lowering.builder
-    x = builder.wide(inputs[0])
-    if 0 in x.shape:
-        raise Unsupported
-    dtype = x.dtype
-    top = builder.reduce("max", x, op.axes, True)
-    e = builder.map("exp", dtype, x.shape, builder.map("sub", dtype, x.shape, x, top))
-    total = builder.reduce("sum", e, op.axes, True)
-    out = builder.map("add", dtype, top.shape, builder.map("log", dtype, top.shape, total), top)
-    # A maximum that is not finite is the result; the exponentials, which a softmax of x shares, are NaN then.
-    finite = builder.map("isfinite", "bool", top.shape, top)
-    out = builder.map("switch", dtype, top.shape, finite, out, top)
-    return [builder.cast(inputs[0].dtype, builder.reshape(out, outputs[0].type.shape))]  # type: ignore[arg-type]
 
 
 # --- products ---------------------------------------------------------------------------------------------------------

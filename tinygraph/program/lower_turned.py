@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tinygraph.ops.convert import Cast
 from tinygraph.ops.elementwise import Elementwise
-from tinygraph.ops.layout import SumTo
+from tinygraph.ops.layout import DimShuffle, SumTo
 from tinygraph.ops.reduce import Reduce
 from tinygraph.program.ir import Instruction
 from tinygraph.program.lower import Lowering, lowers_turned
@@ -33,6 +33,14 @@ def _elementwise(lowering: Lowering, step: Instruction) -> Sequence[Value] | Non
     inner = [turned(builder, v, lead.order) for v in values]  # type: ignore[arg-type]
     result = builder.map(row, type.dtype, outside(shape, lead.order), *inner)
     return [Turned(result, lead.order)]
+
+
+@lowers_turned(DimShuffle)
+def _turned_back(lowering: Lowering, step: Instruction) -> Sequence[Value] | None:
+    """Axes that come in the order that they have in memory."""
+    x = lowering.values.get(step.inputs[0])
+    assert isinstance(step.op, DimShuffle)
+    return [x.inner] if isinstance(x, Turned) and step.op.pattern == x.order else None
 
 
 @lowers_turned(SumTo, Reduce)
