@@ -65,9 +65,9 @@ def _diagonal(lowering: Lowering, n: int) -> Value | None:
         return Value(dtype, (size,), uniform=np.ones((), dtype)[()])
     if isinstance(step.op, Elementwise) and step.op.row == "mul":
         for inner, factor in (step.inputs, step.inputs[::-1]):
-            source = lowering.maker(factor)
-            if source is not None and isinstance(source.op, BroadcastTo):
-                factor = source.inputs[0]
+            repeated = lowering.maker(factor)
+            if repeated is not None and isinstance(repeated.op, BroadcastTo):
+                factor = repeated.inputs[0]
             shape = lowering.program.buffers[factor].type.shape
             if lowering.program.buffers[inner].type.shape != (size, size) or shape.count(size) > 1:
                 continue
