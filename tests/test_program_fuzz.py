@@ -205,6 +205,7 @@ def test_a_faulty_executable_is_found(fault, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of whole programs, for a note that nobody reads
 def test_every_kind_of_step_is_drawn(kind):
     quick = settings(max_examples=500, derandomize=True, database=None, phases=(Phase.generate,), deadline=None)
     others = ("unary", "compare", "product", kind)
