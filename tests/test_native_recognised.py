@@ -114,3 +114,52 @@ def test_nothing_to_add_up(shape):
     x = T.dmatrix()
     f = tg.function([x], T.exp(x - T.logsumexp(x, axis=1, keepdims=True)))
     assert f(np.zeros(shape)).shape == shape
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_sums_of_pieces(data):
+    """What slices of one value leave behind as its gradient, and what else is added to zeros."""
+    n, m = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 12))
+    axis = data.draw(st.integers(0, 1))
+    x = T.matrix(dtype="float32")
+    total = zeros = T.zeros_like(x)
+    for _ in range(data.draw(st.integers(1, 4))):
+        start, stop = sorted(data.draw(st.lists(st.integers(-m, m), min_size=2, max_size=2)))
+        cut = (slice(None), slice(start, stop)) if axis else (slice(start, stop), slice(None))
+        piece = zeros[cut]
+        new = T.inc_subtensor(piece, T.tanh(x[cut])) if data.draw(st.booleans()) else T.set_subtensor(piece, x[cut])
+        total = total + new if data.draw(st.booleans()) else new + total
+    value = np.random.default_rng(n).standard_normal((n, m) if axis else (m, n)).astype("float32")
+    got, want, _ = both([x], [total, total.sum(axis=0), T.dot(total.T, x)], value)
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_gates_are_written_where_they_belong():
+    x = T.fmatrix()
+    gates = [x[:, 4 * i : 4 * i + 4] for i in range(4)]
+    cost = (T.nnet.sigmoid(gates[0]) * T.tanh(gates[1]) + T.nnet.sigmoid(gates[2]) * gates[3]).sum()
+    value = np.random.default_rng(0).standard_normal((3, 16)).astype("float32")
+    got, want, plan = both([x], [cost, tg.grad(cost, x)], value)
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    # Each piece is stored once; no matrix of zeros, and none of sums, is made.
+    stores = [s.extents for s in plan.steps if hasattr(s, "nest") for _ in s.nest.stores if s.elements >= 48]
+    assert stores == []
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.booleans(), min_size=4, max_size=4), st.integers(1, 4), st.booleans(), st.booleans())
+def test_products_and_sums_of_what_is_backwards(turned, n, wide, second):
+    x, y = T.tensor3(dtype="float32"), T.tensor3(dtype="float32")
+    steps = [slice(None, None, -1) if b else slice(None) for b in turned]
+    left, right = x[steps[0], steps[1]], y[steps[2], steps[3]]
+    product_ = T.tensordot(left, right, [[0, 1], [0, 1]])
+    rng = np.random.default_rng(n)
+    values = rng.standard_normal((3, n, 7 if wide else 2)), rng.standard_normal((3, n, 2 if wide else 7))
+    axes = (0, 1) if second else (1,)
+    outputs = [product_, left.sum(axis=axes), right.max(axis=axes), T.tensordot(left[:, :, ::-1], right, [[1], [1]])]
+    got, want, _ = both([x, y], outputs, *(v.astype("float32") for v in values))
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

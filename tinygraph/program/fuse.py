@@ -177,6 +177,9 @@ class Builder:
         axes = tuple(i for i in axes if shape[i] != 1)
         if not axes:
             return self.reshape(value, target)
+        if value.view is not None:  # in the order of memory
+            behind = [i for i in axes if value.view.strides[i] < 0]
+            value = Value(value.dtype, shape, view=value.view.backwards(behind)) if behind else value
         # What lies innermost in memory is reduced first, axes that are apart from each other one after the other.
         groups = _runs(axes, shape)
         if len(groups) > 1:

@@ -23,6 +23,7 @@ from tinygraph.ops.reduce import Reduce
 from tinygraph.ops.subtensor import IncSubtensor, Subtensor
 from tinygraph.program.fuse import Builder
 from tinygraph.program.ir import Buffer, Instruction, Program
+from tinygraph.program.pieces import Pieces, piece_of
 from tinygraph.program.steps import Shape, Unsupported, Value, View, packed
 from tinygraph.program.turned import Turned
 
@@ -141,6 +142,8 @@ class Lowering:
         value = self.values[n]
         if isinstance(value, Pending):
             value = self.values[n] = self.made(value)
+        if isinstance(value, Pieces):
+            value = self.values[n] = value.joined(self.builder)
         return value.plain(self.builder) if isinstance(value, Turned) else value
 
     def maker(self, n: int) -> Instruction | None:
@@ -234,6 +237,8 @@ class Lowering:
             return _turned(product) if isinstance(product, Pending) and self.uses[step.inputs[0]] == 1 else None
         if not isinstance(op, Elementwise) or op.row not in ("mul", "neg", "add", "sub"):
             return None
+        if op.row == "add" and all(isinstance(v, Pieces) for v in found) and step.inputs[0] != step.inputs[1]:
+            return found[0].with_(found[1])  # type: ignore[union-attr]
         if not any(isinstance(v, Pending) and self.uses[n] == 1 for v, n in zip(found, step.inputs, strict=True)):
             return None
         shape = self.program.buffers[step.outputs[0]].type.shape
@@ -375,6 +380,8 @@ def _subtensor(lowering: Lowering, op: Subtensor, inputs: Sequence[Value], outpu
 def _inc_subtensor(lowering: Lowering, op: IncSubtensor, inputs: Sequence[Value], outputs: Sequence[Buffer]) -> Any:
     x, y = inputs[:2]
     builder = lowering.builder
+    if len(inputs) == 2 and (pieces := piece_of(x, y, op.idx)) is not None:
+        return [pieces]
     out = builder.temporary(x.dtype, x.shape)
     into = part(op.idx, out)
     if into.shape != x.shape or not op.set:
@@ -473,6 +480,36 @@ def _pending(lowering: Lowering, x: Value, y: Value, shape: Shape) -> Value:
     return Pending(x.dtype, shape, *operands)
 
 
+def _flipped(x: Value, y: Value, x_axes: Sequence[int], y_axes: Sequence[int]) -> tuple[Value, Value]:
+    """Two operands with both turned round along axes that are summed over, where the larger is backwards in memory.
+
+    What is backwards must be copied: that is left to the smaller one.
+    """
+    if x.view is None or y.view is None:
+        return x, y
+    of_large = [y.view.strides[j] for j in y_axes]
+    if math.prod(x.shape) > math.prod(y.shape):
+        of_large = [x.view.strides[i] for i in x_axes]
+    turned = [k for k, stride in enumerate(of_large) if stride < 0]
+    if not turned:
+        return x, y
+    return (
+        Value(x.dtype, x.shape, view=x.view.backwards([x_axes[k] for k in turned])),
+        Value(y.dtype, y.shape, view=y.view.backwards([y_axes[k] for k in turned])),
+    )
+
+
+def _matrices(builder: Builder, x: Value, batch: Sequence[int], down: Sequence[int], across: Sequence[int]) -> Value:
+    """A tensor as a stack of matrices; what must be copied for that keeps its innermost axis innermost."""
+    sizes = [math.prod(x.shape[i] for i in axes) for axes in (batch, down, across)]
+    turned = builder.transpose(x, (*batch, *down, *across))
+    inside = down and x.view is not None and x.view.strides[down[-1]] == 1
+    if inside and turned.view is not None and turned.view.reshaped(tuple(sizes)) is None:
+        other = builder.reshape(builder.transpose(x, (*batch, *across, *down)), (sizes[0], sizes[2], sizes[1]))
+        return builder.transpose(other, (0, 2, 1))
+    return builder.reshape(turned, tuple(sizes))
+
+
 def _is_small(lowering: Lowering, rows: int, inner: int, columns: int) -> bool:
     if lowering.launched:  # a launch costs more than what a kernel of our own loses
         return rows * inner * columns <= _SMALL_PRODUCT or (inner <= 8 and columns <= 32)
@@ -486,13 +523,9 @@ def _tensordot(lowering: Lowering, op: TensorDot, inputs: Sequence[Value], outpu
     if not x.dtype.startswith("float"):
         raise Unsupported
     builder, batch = lowering.builder, tuple(range(op.batch))
+    x, y = _flipped(x, y, op.x_axes, op.y_axes)
     x_free = [i for i in range(op.batch, len(x.shape)) if i not in op.x_axes]
     y_free = [i for i in range(op.batch, len(y.shape)) if i not in op.y_axes]
-    stack = math.prod(x.shape[: op.batch])
-    inner = math.prod(x.shape[i] for i in op.x_axes)
-    left = builder.transpose(x, (*batch, *x_free, *op.x_axes))
-    right = builder.transpose(y, (*batch, *op.y_axes, *y_free))
-    rows, columns = math.prod(x.shape[i] for i in x_free), math.prod(y.shape[i] for i in y_free)
-    left = builder.reshape(left, (stack, rows, inner))
-    right = builder.reshape(right, (stack, inner, columns))
+    left = _matrices(builder, x, batch, x_free, op.x_axes)
+    right = _matrices(builder, y, batch, op.y_axes, y_free)
     return [_pending(lowering, left, right, outputs[0].type.shape)]  # type: ignore[arg-type]

@@ -108,6 +108,12 @@ class View:
         strides += [0 if n == 1 else s for n, s in zip(self.shape, self.strides, strict=True)]
         return View(self.storage, shape, tuple(strides), self.offset)
 
+    def backwards(self, axes: Sequence[int]) -> View:
+        """The same elements with the order along some axes turned round."""
+        strides = tuple(-s if i in axes else s for i, s in enumerate(self.strides))
+        offset = self.offset + sum(self.strides[i] * (self.shape[i] - 1) for i in axes)
+        return View(self.storage, self.shape, strides, offset)
+
     def reshaped(self, shape: Shape) -> View | None:
         """The same elements in C order under another shape, None where that needs a copy."""
         if self.contiguous:
