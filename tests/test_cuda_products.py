@@ -421,7 +421,7 @@ def test_float16_kernels_compile(capability):
     kernels = []
     for name in _HALVES:
         program, targets, _ = _prepared(*built(name, "float16"))
-        plan = plan_of(program, targets, rows.is_known)
+        plan = plan_of(program, targets, rows.is_known, launched=True)
         kernels += [launch.kernel for _, launches in launches_of(plan) for launch in launches]
     assert 8 in {k.vector for k in kernels}
     source = module.source_of(list(dict.fromkeys(kernels)))

@@ -27,7 +27,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     ),
     "compile.builders": ("opfromgraph",),
     "compile.debugmode": ("diagnose",),
-    "compile.function_module": ("errors", "function"),
+    "compile.function_module": ("compiling", "errors", "function"),
     "compile.io": ("arguments",),
     "compile.mode": ("modes",),
     "compile.monitormode": ("diagnose.monitor",),
