@@ -120,7 +120,6 @@ class Lowering:
             self.uses[n] += 2
         for position, n in enumerate(program.inputs):
             self._enter(n, "input", position)
-        self.opaque = False
         self._makers: dict[int, Instruction] = {}
         for position, step in enumerate(program.instructions):
             self._lower(position, step)
