@@ -1,4 +1,8 @@
-"""Products with a diagonal matrix, as Jacobians begin with, are multiplications of rows or columns."""
+"""Products with a diagonal matrix, as Jacobians begin with, are multiplications of rows or columns.
+
+Infinities and NaN of the other matrix stay where they are; adding up their products with zeros would spread NaN over
+rows or columns.
+"""
 
 from __future__ import annotations
 
